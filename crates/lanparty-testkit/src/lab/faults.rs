@@ -42,7 +42,7 @@ impl<'a> Fault<'a> {
     fn install(router: &'a Machine, table: &'static str, rule: &str) -> Result<Self, LabError> {
         // Before NAT and connection tracking, so that no mapping is refreshed by what is lost.
         let rules = format!(
-            "table inet {table} {{ chain line {{ type filter hook prerouting priority -400; {rule}; }} }}"
+            "table inet {table} {{ chain line {{ type filter hook prerouting priority -400; {rule}; }}\n }}"
         );
         router.feed(&["nft", "-f", "-"], &rules)?;
         Ok(Self { router, table })
