@@ -1,1 +1,15 @@
-//! placeholder
+//! This host, behind names that do not depend on which system it runs.
+//!
+//! Devices that frames come from and go to, the interfaces and routes of the machine, the changes we make to it and how they are
+//! undone, privileges, directories, and the DHCP client on the TAP. It is the only crate of ours with `unsafe`: the
+//! kernel is called here and nowhere else, and what it says becomes checked values.
+//!
+//! One name per concept, with the system's `imp` behind it. Linux is complete; on other systems every function exists and answers
+//! with an error that says so.
+
+pub mod device;
+pub mod network;
+#[cfg(target_os = "linux")]
+mod syscall;
+#[cfg(all(test, target_os = "linux"))]
+mod testing;

@@ -60,25 +60,31 @@ impl Prefix {
         self.length == 0
     }
 
+    /// The network that it lies in: the same without host bits.
+    pub fn network(self) -> Prefix {
+        let length = u32::from(self.length);
+        let address = match self.address {
+            IpAddr::V4(address) => {
+                let mask = u32::MAX.checked_shl(32 - length).unwrap_or(0);
+                IpAddr::V4((u32::from(address) & mask).into())
+            }
+            IpAddr::V6(address) => {
+                let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
+                IpAddr::V6((u128::from(address) & mask).into())
+            }
+        };
+        Prefix { address, ..self }
+    }
+
     /// True if `address` lies within; never across address families.
     pub fn contains(self, address: IpAddr) -> bool {
-        match (self.address, address) {
-            (IpAddr::V4(network), IpAddr::V4(address)) => {
-                let mask = u32::MAX.checked_shl(32 - u32::from(self.length)).unwrap_or(0);
-                (u32::from(network) ^ u32::from(address)) & mask == 0
-            }
-            (IpAddr::V6(network), IpAddr::V6(address)) => {
-                let mask = u128::MAX.checked_shl(128 - u32::from(self.length)).unwrap_or(0);
-                (u128::from(network) ^ u128::from(address)) & mask == 0
-            }
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-        }
+        self.address.is_ipv4() == address.is_ipv4()
+            && self.network().address == (Prefix { address, ..self }).network().address
     }
 
     /// True if the two have an address in common, so that a home network would hide a party's.
     pub fn overlaps(self, other: Prefix) -> bool {
-        self.contains(other.address) && self.length <= other.length
-            || other.contains(self.address) && other.length <= self.length
+        if self.length <= other.length { self.contains(other.address) } else { other.contains(self.address) }
     }
 }
 
@@ -270,6 +276,14 @@ mod tests {
         let (home, party) = (prefix("192.168.0.0/16"), prefix("192.168.178.20/24"));
         assert!(home.overlaps(party) && party.overlaps(home));
         assert!(!prefix("192.168.1.0/24").overlaps(party));
+    }
+
+    #[test]
+    fn a_network_has_no_host_bits() {
+        assert_eq!(prefix("10.73.42.51/24").network(), prefix("10.73.42.0/24"));
+        assert_eq!(prefix("10.73.42.51/0").network(), prefix("0.0.0.0/0"));
+        assert_eq!(prefix("2001:db8::1:1/112").network(), prefix("2001:db8::1:0/112"));
+        assert_eq!(prefix("10.73.42.51/32").network(), prefix("10.73.42.51/32"));
     }
 
     #[test]

@@ -1,0 +1,26 @@
+//! The TAP: a virtual network card of this machine, whose cable is the room.
+//!
+//! It lives as long as the program: the kernel removes it with its last descriptor, so even `kill -9` leaves none behind. It is
+//! created without a link; the link comes up when the room is joined, so that no program speaks to a party that is not there.
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(not(target_os = "linux"))]
+mod unsupported;
+
+#[cfg(target_os = "linux")]
+use linux as imp;
+#[cfg(not(target_os = "linux"))]
+use unsupported as imp;
+
+pub use imp::{Tap, TapControl, TapSink, TapSource};
+use lanparty_wire::Mac;
+
+/// What a TAP is created with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TapOptions {
+    pub name: String,
+    pub mac: Mac,
+    /// Bytes of IP packet, 68 to 65,521.
+    pub mtu: u16,
+}

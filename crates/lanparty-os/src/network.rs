@@ -1,0 +1,67 @@
+//! The network of this machine: its links, addresses and routes, what changes them, and which way leads to the relay.
+//!
+//! A snapshot is what a planner works on; single changes are made by name, because names are what a configuration and a journal
+//! know. Whatever has to be undone later goes through [`crate::transaction`] and not directly through here.
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+mod query;
+#[cfg(not(target_os = "linux"))]
+mod unsupported;
+#[cfg(target_os = "linux")]
+mod watch;
+
+#[cfg(target_os = "linux")]
+mod imp {
+    pub(crate) use super::linux::blocking;
+    pub use super::{linux::Network, watch::Watch};
+}
+#[cfg(not(target_os = "linux"))]
+use unsupported as imp;
+
+use std::{io, net::IpAddr};
+
+#[cfg(target_os = "linux")]
+pub(crate) use imp::blocking;
+pub use imp::{Network, Watch};
+
+/// The way that packets to an address take.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BestRoute {
+    /// The interface's name; what a socket is bound to.
+    pub interface: String,
+    pub index: u32,
+    /// The address that the system would send from.
+    pub source: Option<IpAddr>,
+    /// The default gateway or other next hop; `None` when the destination is on the link.
+    pub via: Option<IpAddr>,
+}
+
+/// What has changed since [`Watch::changed`] was last asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct NetworkChange {
+    pub links: bool,
+    pub addresses: bool,
+    pub routes: bool,
+}
+
+/// Whether something had to be added or was there already; what was there is not ours to remove.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Added {
+    Now,
+    Before,
+}
+
+/// Why the network could not be asked or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    #[error("could not {attempt}")]
+    Failed { attempt: String, source: io::Error },
+    #[error("there is no interface {name}")]
+    NoInterface { name: String },
+    #[error("this machine has no route to {to}; is it connected to a network?")]
+    NoRoute { to: IpAddr },
+    #[error("{what} is not supported on this platform")]
+    Unsupported { what: &'static str },
+}
