@@ -1,0 +1,66 @@
+//! The `status` subcommand, the same in all binaries.
+
+use std::{
+    io::{self, Write},
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use super::{ExitCode, Failure};
+use crate::{
+    local::{LocalError, query, socket_path},
+    render,
+    status::{Program, Status},
+};
+
+/// The flags behind `status`.
+#[derive(clap::Args, Clone, Copy, Debug, Default)]
+pub struct StatusArgs {
+    /// Print JSON for scripts
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Asks the instance of `program` that runs with this state dir, and prints what it answers.
+///
+/// # Errors
+/// Nothing is running there, or its answer is not understood.
+pub async fn print_status(args: StatusArgs, state_dir: &Path, program: Program) -> Result<(), Failure> {
+    let status = query(&socket_path(state_dir, program))
+        .await
+        .map_err(|error| explain(error, program))?;
+    let shown = shown(&status, args.json)?;
+    match io::stdout().write_all(shown.as_bytes()) {
+        // Whoever read our output has read enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome.map_err(|error| Failure::new(ExitCode::Unexpected, error)),
+    }
+}
+
+fn shown(status: &Status, json: bool) -> Result<String, Failure> {
+    if !json {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
+        return Ok(render::text(status, now));
+    }
+    let mut text =
+        serde_json::to_string_pretty(status).map_err(|error| Failure::new(ExitCode::Unexpected, error))?;
+    text.push('\n');
+    Ok(text)
+}
+
+fn explain(error: LocalError, program: Program) -> Failure {
+    let name = program.name();
+    match error {
+        LocalError::NotRunning { .. } => Failure::new(ExitCode::NotRunning, error).advise(format!(
+            "start {name}, or give the --state-dir that it was started with"
+        )),
+        LocalError::Answer { .. } | LocalError::Refused { .. } => Failure::new(ExitCode::Unexpected, error)
+            .advise(format!(
+                "use the same version of {name} as the one that is running"
+            )),
+        LocalError::Ask { .. } | LocalError::Serve { .. } => Failure::new(ExitCode::Host, error)
+            .advise("run this as the user that the instance runs as, or as root"),
+    }
+}

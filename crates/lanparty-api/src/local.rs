@@ -1,0 +1,296 @@
+//! The local socket of a running instance.
+//!
+//! It lies in the state dir, for its owner only, so that several instances live on one machine and nobody else can ask. Over it
+//! travel single lines of JSON: a versioned [`Command`] to the process, an answer back. A command that the process does
+//! not know is answered with a refusal, so later surfaces add commands without breaking older programs.
+
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixListener, UnixSocket, UnixStream},
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+    time::timeout,
+};
+
+use crate::status::{Program, STATUS_VERSION, Status};
+
+/// Questions at the same time: a person, a dashboard and a few scripts. Others wait to be accepted.
+const MAX_CLIENTS: usize = 16;
+/// Bytes that one client may send; a command is far shorter.
+const MAX_QUESTION: u64 = 64 * 1024;
+/// Bytes of an answer that are read. A relay with a thousand members needs under one MiB.
+const MAX_ANSWER: u64 = 64 * 1024 * 1024;
+/// How long a client may take between two questions, and a process to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a process is asked.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Command {
+    /// Its [`Status`].
+    Status,
+    /// A command of a later version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What comes back.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+enum Answer {
+    Status { status: Box<Status> },
+    Refused { reason: String },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Request {
+    version: u16,
+    #[serde(flatten)]
+    command: Command,
+}
+
+/// Why a socket cannot be served or asked.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalError {
+    #[error("could not open the status socket {}", path.display())]
+    Serve { path: PathBuf, source: io::Error },
+    #[error("nothing is running that answers at {}", path.display())]
+    NotRunning { path: PathBuf, source: io::Error },
+    #[error("could not ask at {}", path.display())]
+    Ask { path: PathBuf, source: io::Error },
+    #[error("the answer at {} was not understood", path.display())]
+    Answer {
+        path: PathBuf,
+        source: serde_json::Error,
+    },
+    #[error("the process at {} refused: {reason}", path.display())]
+    Refused { path: PathBuf, reason: String },
+}
+
+/// Where an instance of `program` with this state dir listens.
+pub fn socket_path(state_dir: &Path, program: Program) -> PathBuf {
+    state_dir.join(program.name()).with_extension("sock")
+}
+
+/// A socket that is being served; it disappears when this is dropped.
+#[derive(Debug)]
+pub struct StatusServer {
+    path: PathBuf,
+    task: JoinHandle<()>,
+}
+
+impl Drop for StatusServer {
+    fn drop(&mut self) {
+        self.task.abort();
+        // A socket that is left over is harmless: the next instance replaces it.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Answers at `path` with the newest status. The caller holds the lock of the state dir, so a socket that is there already belongs to
+/// nobody. Needs a tokio runtime.
+///
+/// # Errors
+/// The socket cannot be made, for example because its path is over 107 bytes.
+pub fn serve_status(path: &Path, status: watch::Receiver<Status>) -> Result<StatusServer, LocalError> {
+    let listener = listen(path).map_err(|source| LocalError::Serve {
+        path: path.to_owned(),
+        source,
+    })?;
+    let task = tokio::spawn(accept(listener, status));
+    Ok(StatusServer {
+        path: path.to_owned(),
+        task,
+    })
+}
+
+/// The rights are set before anybody can connect.
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let socket = UnixSocket::new_stream()?;
+    socket.bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    socket.listen(MAX_CLIENTS as u32)
+}
+
+async fn accept(listener: UnixListener, status: watch::Receiver<Status>) {
+    let slots = Arc::new(Semaphore::new(MAX_CLIENTS));
+    while let Ok(slot) = slots.clone().acquire_owned().await {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let status = status.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = converse(stream, status).await {
+                        tracing::debug!(%error, "a status client went away");
+                    }
+                    drop(slot);
+                });
+            }
+            Err(error) => {
+                // Out of descriptors, most likely: somebody else has to close some first.
+                tracing::warn!(%error, "could not accept a status client");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+async fn converse(stream: UnixStream, status: watch::Receiver<Status>) -> io::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut lines = BufReader::new(read.take(MAX_QUESTION)).lines();
+    while let Some(line) = timeout(PATIENCE, lines.next_line()).await?? {
+        let answer = answer(&line, &status);
+        let mut bytes = serde_json::to_vec(&answer)?;
+        bytes.push(b'\n');
+        timeout(PATIENCE, write.write_all(&bytes)).await??;
+    }
+    Ok(())
+}
+
+fn answer(line: &str, status: &watch::Receiver<Status>) -> Answer {
+    let refuse = |reason: String| Answer::Refused { reason };
+    match serde_json::from_str::<Request>(line) {
+        Err(error) => refuse(format!("the request was not understood: {error}")),
+        Ok(Request {
+            command: Command::Status,
+            ..
+        }) => Answer::Status {
+            status: Box::new(status.borrow().clone()),
+        },
+        Ok(Request {
+            command: Command::Unknown,
+            version,
+        }) => refuse(format!(
+            "the running program does not know this command (it speaks version {STATUS_VERSION}, the request is of version {version})"
+        )),
+    }
+}
+
+/// Asks the instance at `path` for its status.
+///
+/// # Errors
+/// [`LocalError::NotRunning`] if nobody listens there, and others that say what went wrong.
+pub async fn query(path: &Path) -> Result<Status, LocalError> {
+    let request = Request {
+        version: STATUS_VERSION,
+        command: Command::Status,
+    };
+    let line = ask(path, &request).await.map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => LocalError::NotRunning {
+            path: path.to_owned(),
+            source,
+        },
+        _ => LocalError::Ask {
+            path: path.to_owned(),
+            source,
+        },
+    })?;
+    match serde_json::from_str(&line) {
+        Ok(Answer::Status { status }) => Ok(*status),
+        Ok(Answer::Refused { reason }) => Err(LocalError::Refused {
+            path: path.to_owned(),
+            reason,
+        }),
+        Err(source) => Err(LocalError::Answer {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+async fn ask(path: &Path, request: &Request) -> io::Result<String> {
+    let stream = timeout(PATIENCE, UnixStream::connect(path)).await??;
+    let (read, mut write) = stream.into_split();
+    let mut bytes = serde_json::to_vec(request)?;
+    bytes.push(b'\n');
+    write.write_all(&bytes).await?;
+    let mut line = String::new();
+    let mut reader = BufReader::new(read.take(MAX_ANSWER));
+    timeout(PATIENCE, reader.read_line(&mut line)).await??;
+    if line.ends_with('\n') {
+        Ok(line)
+    } else {
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_running_instance_answers_with_its_newest_status() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = socket_path(dir.path(), Program::Client);
+        let (sender, receiver) = watch::channel(Status::new(Program::Client));
+        let server = serve_status(&path, receiver).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        sender.send_modify(|status| status.problem = Some("rain".into()));
+        assert_eq!(query(&path).await.unwrap().problem.as_deref(), Some("rain"));
+        drop(server);
+        assert!(matches!(query(&path).await, Err(LocalError::NotRunning { .. })));
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn what_a_crash_left_over_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = socket_path(dir.path(), Program::Relay);
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert!(matches!(query(&path).await, Err(LocalError::NotRunning { .. })));
+        let (_sender, receiver) = watch::channel(Status::new(Program::Relay));
+        let _server = serve_status(&path, receiver).unwrap();
+        assert_eq!(query(&path).await.unwrap().program, Program::Relay);
+    }
+
+    #[tokio::test]
+    async fn unknown_commands_and_garbage_are_refused_and_the_next_question_answered() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = socket_path(dir.path(), Program::Client);
+        let (_sender, receiver) = watch::channel(Status::new(Program::Client));
+        let _server = serve_status(&path, receiver).unwrap();
+        let (read, mut write) = UnixStream::connect(&path).await.unwrap().into_split();
+        write
+            .write_all(
+                b"{\"version\":9,\"command\":\"dance\"}\nhello\n{\"version\":1,\"command\":\"status\"}\n",
+            )
+            .await
+            .unwrap();
+        let mut lines = BufReader::new(read).lines();
+        for expected in [
+            "does not know this command",
+            "was not understood",
+            "\"program\":\"client\"",
+        ] {
+            let line = lines.next_line().await.unwrap().unwrap();
+            assert!(line.contains(expected), "{line}");
+        }
+    }
+
+    #[tokio::test]
+    async fn too_many_silent_clients_do_not_stop_the_next_one_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = socket_path(dir.path(), Program::Client);
+        let (_sender, receiver) = watch::channel(Status::new(Program::Client));
+        let _server = serve_status(&path, receiver).unwrap();
+        let mut silent = Vec::new();
+        for _ in 0..MAX_CLIENTS {
+            silent.push(UnixStream::connect(&path).await.unwrap());
+        }
+        let question = query(&path);
+        silent.clear();
+        assert!(question.await.is_ok());
+    }
+}

@@ -1,0 +1,432 @@
+//! A status as text for people.
+//!
+//! One fact a line, the name of the fact in front, so that it reads on a small terminal and in a screenshot. Scripts read the
+//! JSON instead. Names from the network are cleaned before they reach a terminal.
+
+use std::fmt::{self, Display, Write};
+
+use lanparty_wire::{
+    DropCounters,
+    control::{Mode, Role},
+};
+
+use crate::{
+    status::{
+        Dhcp, EndpointStatus, GatewayStatus, InterfaceStatus, MemberStatus, RelayLink, RelayStatus, Status,
+        Traffic, printable,
+    },
+    story::{Flow, whole_ms},
+};
+
+/// The whole status. `now_unix` is the present in seconds since the Unix epoch.
+pub fn text(status: &Status, now_unix: u64) -> String {
+    let mut page = Page(String::new());
+    let age = duration(now_unix.saturating_sub(status.since_unix));
+    let name = if status.software.is_empty() {
+        status.program.name()
+    } else {
+        &status.software
+    };
+    // Writing to a string cannot fail.
+    let _ = writeln!(page.0, "{name}, process {}, running for {age}", status.process);
+    if let Some(problem) = &status.problem {
+        page.line("Problem", format_args!("{}", printable_line(problem)));
+    }
+    if let Some(endpoint) = &status.endpoint {
+        page.endpoint(endpoint);
+    }
+    if let Some(relay) = &status.relay {
+        page.relay(relay);
+    }
+    page.traffic(&status.traffic);
+    page.line("Drops", drops(&status.drops));
+    if let Some(endpoint) = &status.endpoint {
+        page.members(&endpoint.members);
+    }
+    for room in status.relay.iter().flat_map(|relay| &relay.rooms) {
+        page.line(
+            "Room",
+            format_args!("{}, {}", room.room.as_str(), plural(room.members.len(), "member")),
+        );
+        page.members(&room.members);
+    }
+    page.0
+}
+
+/// Collects lines; the facts' names stand in one column.
+struct Page(String);
+
+impl Page {
+    fn line(&mut self, name: &str, value: impl Display) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.0, "{name:<13} {value}");
+    }
+
+    fn endpoint(&mut self, endpoint: &EndpointStatus) {
+        self.line("Relay", relay_link(&endpoint.relay));
+        self.line("Room", room(endpoint));
+        if let Some(identity) = endpoint.identity {
+            self.line("Identity", format_args!("{identity:?}"));
+        }
+        if let Some(interface) = &endpoint.interface {
+            self.line("Adapter", adapter(interface));
+            self.line("Address", address(interface, &endpoint.dhcp));
+        }
+        if let Some(route) = &endpoint.route {
+            let carrier = route.interface.as_deref().unwrap_or("an unknown interface");
+            let pinned = if route.pinned {
+                "pinned to"
+            } else {
+                "NOT pinned, at present by"
+            };
+            self.line("Relay route", format_args!("{pinned} {carrier}"));
+        }
+        // A LAN gateway is its own.
+        if endpoint.mac.is_some() {
+            self.line(
+                "LAN gateway",
+                endpoint
+                    .gateway
+                    .as_ref()
+                    .map_or("none yet: waiting for the host".into(), gateway),
+            );
+            self.line("Broadcasts", broadcasts(endpoint));
+        }
+        if endpoint.default_route_offered {
+            self.line("Warning", "TAP received default route, adjusted metric");
+        }
+    }
+
+    fn relay(&mut self, relay: &RelayStatus) {
+        self.line(
+            "Listening",
+            format_args!(
+                "{}/udp, {}",
+                relay.listen,
+                plural(relay.connections as usize, "connection")
+            ),
+        );
+        self.line("Pin", &relay.pin);
+        let shakes = &relay.handshakes;
+        self.line(
+            "Handshakes",
+            format_args!(
+                "{} accepted, {} asked to retry, {} refused, {} failed",
+                shakes.accepted, shakes.retried, shakes.refused, shakes.failed
+            ),
+        );
+        self.line("Rooms", relay.rooms.len());
+    }
+
+    fn traffic(&mut self, traffic: &Traffic) {
+        self.line(
+            "Frames",
+            format_args!("{} out, {} in", traffic.frames_out, traffic.frames_in),
+        );
+        self.line(
+            "Datagrams",
+            format_args!(
+                "{} out ({}), {} in ({})",
+                traffic.datagrams_out,
+                bytes(traffic.bytes_out),
+                traffic.datagrams_in,
+                bytes(traffic.bytes_in)
+            ),
+        );
+    }
+
+    fn members(&mut self, members: &[MemberStatus]) {
+        for member in members {
+            self.line("  Member", Row(member));
+        }
+    }
+}
+
+fn relay_link(relay: &RelayLink) -> String {
+    let mut parts = vec![match relay.remote {
+        Some(remote) if remote.to_string() != relay.address.to_string() => {
+            format!("{} ({remote})", relay.address)
+        }
+        Some(_) | None => relay.address.to_string(),
+    }];
+    parts.push(match (relay.connected, relay.attempts) {
+        (true, _) => "connected".into(),
+        (false, 0) => "connecting".into(),
+        (false, attempts) => format!("not reached, {} so far", plural(attempts as usize, "attempt")),
+    });
+    parts.extend(relay.rtt_us.map(|rtt| format!("RTT {} ms", whole_ms(rtt))));
+    parts.extend(
+        relay
+            .datagrams
+            .filter(|taken| !taken)
+            .map(|_| "takes no datagrams".into()),
+    );
+    parts.extend(relay.budget.map(|budget| format!("{budget} bytes a datagram")));
+    parts.extend(relay.trust.as_ref().map(|trust| format!("trusted by {trust}")));
+    parts.join(", ")
+}
+
+fn room(endpoint: &EndpointStatus) -> String {
+    let trust = if endpoint.sealed {
+        "sealed end to end"
+    } else {
+        "open: the relay's operator could read frames"
+    };
+    let joined = match endpoint.member {
+        Some(member) => format!("joined as member {member}"),
+        None => "not joined".into(),
+    };
+    let mode = match endpoint.mode {
+        None | Some(Mode::Unknown) => "",
+        Some(Mode::Relay) => ", through the relay",
+        Some(Mode::DirectP2p) => ", directly",
+        Some(Mode::DirectFailedRelayFallback) => ", through the relay because direct paths failed",
+    };
+    format!("{} ({trust}), {joined}{mode}", endpoint.room.as_str())
+}
+
+fn adapter(interface: &InterfaceStatus) -> String {
+    let link = match (interface.up, interface.carrier) {
+        (true, true) => "up",
+        (true, false) => "no link",
+        (false, _) => "down",
+    };
+    let mac = interface.mac.map(|mac| format!(", {mac}")).unwrap_or_default();
+    format!(
+        "{}{mac}, MTU {}, {link}, index {}",
+        interface.name, interface.mtu, interface.index
+    )
+}
+
+fn address(interface: &InterfaceStatus, dhcp: &Dhcp) -> String {
+    let shown = interface.preferred_address().map(|address| address.to_string());
+    match dhcp {
+        Dhcp::Bound { address, .. } => format!("{address}, by DHCP from the LAN"),
+        Dhcp::Asking => format!(
+            "{}, asking the LAN's DHCP server",
+            shown.as_deref().unwrap_or("none yet")
+        ),
+        Dhcp::Off => shown.unwrap_or_else(|| "none".into()),
+    }
+}
+
+fn gateway(gateway: &GatewayStatus) -> String {
+    let name = if gateway.name.is_empty() {
+        String::new()
+    } else {
+        format!(" {}", printable(&gateway.name))
+    };
+    let latency = gateway
+        .rtt_us
+        .map(|rtt| format!(", latency {} ms", whole_ms(rtt)))
+        .unwrap_or_default();
+    let cable = match gateway.lan_link {
+        None => "",
+        Some(true) => ", LAN cable in",
+        Some(false) => ", the host's LAN cable is out",
+    };
+    format!("member {}{name}{latency}{cable}", gateway.member)
+}
+
+fn broadcasts(endpoint: &EndpointStatus) -> String {
+    let flow = &endpoint.broadcast;
+    let verdict = match Flow::of(endpoint) {
+        Flow::BothWays => ": flowing",
+        Flow::OnlyToLan => ": nothing comes back from the LAN",
+        Flow::OnlyFromLan => ": nothing was sent to the LAN",
+        Flow::Undecided => "",
+    };
+    format!(
+        "{} to the LAN, {} from the LAN{verdict}",
+        flow.to_lan, flow.from_lan
+    )
+}
+
+/// A member on one line.
+struct Row<'a>(&'a MemberStatus);
+
+impl Display for Row<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let member = self.0;
+        let role = match member.role {
+            Role::Client => "player",
+            Role::Gateway => "LAN gateway",
+        };
+        write!(f, "{:<6} {role:<11} {}", member.id.to_string(), member.label())?;
+        if let Some(mac) = member.mac.filter(|_| !member.name.is_empty()) {
+            write!(f, ", {mac}")?;
+        }
+        if let Some(rtt) = member.rtt_us {
+            write!(f, ", {} ms", whole_ms(rtt))?;
+        }
+        if let Some(remote) = member.remote {
+            write!(f, ", from {remote}")?;
+        }
+        if let Some(seconds) = member.last_seen_s {
+            write!(f, ", heard {seconds} s ago")?;
+        }
+        if member.drops.total() > 0 {
+            write!(f, ", dropped: {}", drops(&member.drops))?;
+        }
+        Ok(())
+    }
+}
+
+fn drops(counters: &DropCounters) -> String {
+    let shown: Vec<String> = counters
+        .iter()
+        .map(|(reason, count)| format!("{reason} {count}"))
+        .collect();
+    if shown.is_empty() {
+        "none".into()
+    } else {
+        shown.join(", ")
+    }
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+fn printable_line(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
+fn duration(seconds: u64) -> String {
+    match (
+        seconds / 86_400,
+        seconds / 3600 % 24,
+        seconds / 60 % 60,
+        seconds % 60,
+    ) {
+        (0, 0, 0, s) => format!("{s} s"),
+        (0, 0, m, s) => format!("{m} min {s} s"),
+        (0, h, m, _) => format!("{h} h {m} min"),
+        (d, h, _, _) => format!("{d} d {h} h"),
+    }
+}
+
+fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+    let unit = (0..UNITS.len())
+        .rev()
+        .find(|unit| count >> (10 * unit) > 0)
+        .unwrap_or(0);
+    match unit {
+        0 => format!("{count} bytes"),
+        unit => format!(
+            "{:.1} {}",
+            count as f64 / (1u64 << (10 * unit)) as f64,
+            UNITS[unit]
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lanparty_wire::{DropReason, Mac, MemberId};
+
+    use super::*;
+    use crate::status::{Program, RouteStatus};
+
+    #[test]
+    fn a_client_reads_from_top_to_bottom() {
+        let mut status = Status::new(Program::Client);
+        status.software = "lanparty-client 0.1.0".into();
+        (status.process, status.since_unix) = (4321, 1_000);
+        status.traffic = Traffic {
+            frames_out: 5,
+            bytes_out: 3 << 20,
+            ..Traffic::default()
+        };
+        status.drops.add(DropReason::ForgedSource, 3);
+        status.endpoint = Some(endpoint());
+        assert_eq!(
+            text(&status, 8_260),
+            "\
+lanparty-client 0.1.0, process 4321, running for 2 h 1 min
+Relay         relay.example:443 (203.0.113.5:443), connected, RTT 12 ms, 1414 bytes a datagram
+Room          ABCD (open: the relay's operator could read frames), joined as member 7, through the relay
+Adapter       lanparty0, 02:00:00:00:00:01, MTU 1500, up, index 3
+Address       10.73.42.51/24, by DHCP from the LAN
+Relay route   pinned to wlan0
+LAN gateway   member 5 host, latency 23 ms, LAN cable in
+Broadcasts    2 to the LAN, 3 from the LAN: flowing
+Frames        5 out, 0 in
+Datagrams     0 out (3.0 MiB), 0 in (0 bytes)
+Drops         forged_source 3
+  Member      5      LAN gateway host
+"
+        );
+    }
+
+    #[test]
+    fn a_relay_lists_its_rooms() {
+        let mut status = Status::new(Program::Relay);
+        status.relay = serde_json::from_str(
+            r#"{"listen":"[::]:443","pin":"abc","connections":1,
+                "rooms":[{"room":"ABCD","members":[{"id":9,"role":"client","name":"a\u001bda","mac":"02:00:00:00:00:02","last_seen_s":4}]}]}"#,
+        )
+        .unwrap();
+        let text = text(&status, 0);
+        assert!(
+            text.contains("Listening     [::]:443/udp, 1 connection\n"),
+            "{text}"
+        );
+        assert!(text.contains("Room          ABCD, 1 member\n"), "{text}");
+        assert!(
+            text.contains("  Member      9      player      ada, 02:00:00:00:00:02, heard 4 s ago\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn sizes_and_times_are_short() {
+        assert_eq!(
+            [0, 1023, 1024, 5 << 30].map(bytes),
+            ["0 bytes", "1023 bytes", "1.0 KiB", "5.0 GiB"]
+        );
+        assert_eq!(
+            [59, 61, 3_700, 90_000].map(duration),
+            ["59 s", "1 min 1 s", "1 h 1 min", "1 d 1 h"]
+        );
+        assert!(bytes(u64::MAX).ends_with(" TiB"));
+    }
+
+    fn endpoint() -> EndpointStatus {
+        let mut endpoint = EndpointStatus::new("relay.example".parse().unwrap(), "ABCD".parse().unwrap());
+        endpoint.relay.remote = Some("203.0.113.5:443".parse().unwrap());
+        endpoint.relay.connected = true;
+        endpoint.relay.rtt_us = Some(11_900);
+        endpoint.relay.budget = Some(1414);
+        endpoint.mode = Some(Mode::Relay);
+        endpoint.member = MemberId::new(7);
+        endpoint.mac = Some(Mac([2, 0, 0, 0, 0, 1]));
+        endpoint.interface = serde_json::from_str(
+            r#"{"name":"lanparty0","index":3,"mac":"02:00:00:00:00:01","mtu":1500,"up":true,"carrier":true}"#,
+        )
+        .unwrap();
+        endpoint.dhcp = Dhcp::Bound {
+            address: "10.73.42.51/24".parse().unwrap(),
+            server: None,
+            lease_s: None,
+        };
+        endpoint.route = Some(RouteStatus {
+            pinned: true,
+            interface: Some("wlan0".into()),
+        });
+        let gateway = MemberId::new(5).unwrap();
+        endpoint.gateway = Some(GatewayStatus {
+            member: gateway,
+            name: "host".into(),
+            lan_link: Some(true),
+            rtt_us: Some(23_000),
+        });
+        (endpoint.broadcast.to_lan, endpoint.broadcast.from_lan) = (2, 3);
+        endpoint.members = vec![MemberStatus {
+            name: "host".into(),
+            ..MemberStatus::new(gateway, Role::Gateway)
+        }];
+        endpoint
+    }
+}

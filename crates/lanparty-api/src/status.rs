@@ -1,0 +1,482 @@
+//! What one running process knows about itself.
+//!
+//! One struct for all programs, with a part for endpoints and a part for relays, so that every surface (the `status` command, a
+//! window, a test) reads the same words. Fields may be added; a field's meaning never changes under one
+//! [`STATUS_VERSION`]. Durations carry their unit in their name; times are seconds since the Unix epoch.
+
+use std::net::{IpAddr, SocketAddr};
+
+use lanparty_wire::{
+    DropCounters, Incarnation, Mac, MemberId, PeerId, RelayAddress, RoomCode,
+    control::{Mode, Role, Stats},
+    host::Prefix,
+};
+use serde::{Deserialize, Serialize};
+
+/// Counts incompatible changes of [`Status`].
+pub const STATUS_VERSION: u16 = 1;
+
+/// Which of the binaries it is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Program {
+    Client,
+    Gateway,
+    Relay,
+}
+
+impl Program {
+    /// The name of the binary.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Program::Client => "lanparty-client",
+            Program::Gateway => "lanparty-gateway",
+            Program::Relay => "lanparty-relay",
+        }
+    }
+}
+
+/// The state of one process at one moment.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// [`STATUS_VERSION`] of the program that wrote it.
+    pub version: u16,
+    pub program: Program,
+    /// Program version, as `--version` prints it.
+    #[serde(default)]
+    pub software: String,
+    /// The system's process id.
+    #[serde(default)]
+    pub process: u32,
+    /// When this process started.
+    #[serde(default)]
+    pub since_unix: u64,
+    /// What is wrong now, in one sentence for the person at the keyboard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    #[serde(default)]
+    pub traffic: Traffic,
+    /// Everything that this process dropped since its start.
+    #[serde(default)]
+    pub drops: DropCounters,
+    /// Of clients and LAN gateways.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<EndpointStatus>,
+    /// Of relays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<RelayStatus>,
+}
+
+impl Status {
+    /// A process that has just started and knows nothing yet.
+    pub fn new(program: Program) -> Status {
+        Status {
+            version: STATUS_VERSION,
+            program,
+            software: String::new(),
+            process: 0,
+            since_unix: 0,
+            problem: None,
+            traffic: Traffic::default(),
+            drops: DropCounters::default(),
+            endpoint: None,
+            relay: None,
+        }
+    }
+}
+
+/// Counters since the start. *Out* is from the device to the room; a relay's *in* is from its members, its *out* to them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Traffic {
+    pub frames_out: u64,
+    pub frames_in: u64,
+    pub datagrams_out: u64,
+    pub datagrams_in: u64,
+    /// Bytes of datagrams.
+    pub bytes_out: u64,
+    pub bytes_in: u64,
+}
+
+/// A client or a LAN gateway.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct EndpointStatus {
+    pub relay: RelayLink,
+    pub room: RoomCode,
+    /// True if the relay cannot read frames.
+    #[serde(default)]
+    pub sealed: bool,
+    /// How members reach each other; `None` until the room was joined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// What others see this member called.
+    #[serde(default)]
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<PeerId>,
+    /// The client's address in the room. A LAN gateway has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<Mac>,
+    /// `Some` exactly while the room is joined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<MemberId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<Incarnation>,
+    /// How often the room was joined since the start.
+    #[serde(default)]
+    pub joins: u32,
+    /// For how long it has been joined; 0 while it is not.
+    #[serde(default)]
+    pub joined_ms: u64,
+    /// The TAP, or the LAN's interface.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<InterfaceStatus>,
+    #[serde(default)]
+    pub dhcp: Dhcp,
+    /// The LAN offered the TAP a default route, and we did not take it.
+    #[serde(default)]
+    pub default_route_offered: bool,
+    /// `None` where nothing has to be pinned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<RouteStatus>,
+    /// The room's LAN gateway; `None` while there is none, and on the LAN gateway itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<GatewayStatus>,
+    #[serde(default)]
+    pub broadcast: BroadcastFlow,
+    /// The other members of the room.
+    #[serde(default)]
+    pub members: Vec<MemberStatus>,
+}
+
+impl EndpointStatus {
+    /// An endpoint that has not reached its relay yet.
+    pub fn new(relay: RelayAddress, room: RoomCode) -> EndpointStatus {
+        EndpointStatus {
+            relay: RelayLink::new(relay),
+            room,
+            sealed: false,
+            mode: None,
+            name: String::new(),
+            identity: None,
+            mac: None,
+            member: None,
+            incarnation: None,
+            joins: 0,
+            joined_ms: 0,
+            interface: None,
+            dhcp: Dhcp::Off,
+            default_route_offered: false,
+            route: None,
+            gateway: None,
+            broadcast: BroadcastFlow::default(),
+            members: Vec::new(),
+        }
+    }
+}
+
+/// The way to the relay.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RelayLink {
+    pub address: RelayAddress,
+    /// What the address resolved to, when last dialled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<SocketAddr>,
+    /// True while the QUIC connection lives.
+    #[serde(default)]
+    pub connected: bool,
+    /// Whether the relay takes QUIC datagrams; `None` until connected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub datagrams: Option<bool>,
+    /// The largest datagram that this leg takes now, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rtt_us: Option<u64>,
+    /// For how long the relay has been asked without any answer; 0 while it answers.
+    #[serde(default)]
+    pub unanswered_ms: u64,
+    /// Failed attempts since the last connection.
+    #[serde(default)]
+    pub attempts: u32,
+    /// What the relay's certificate is trusted by: `pin`, `ca-cert`, `system`, `first use`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<String>,
+    /// The certificate's pin as the relay prints it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<String>,
+}
+
+impl RelayLink {
+    pub fn new(address: RelayAddress) -> RelayLink {
+        RelayLink {
+            address,
+            remote: None,
+            connected: false,
+            datagrams: None,
+            budget: None,
+            rtt_us: None,
+            unanswered_ms: 0,
+            attempts: 0,
+            trust: None,
+            pin: None,
+        }
+    }
+}
+
+/// A local interface that carries the room's frames.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct InterfaceStatus {
+    pub name: String,
+    /// The system's index (on Windows beside its LUID).
+    #[serde(default)]
+    pub index: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<Mac>,
+    #[serde(default)]
+    pub mtu: u32,
+    /// Administratively up.
+    #[serde(default)]
+    pub up: bool,
+    /// A cable with somebody at its other end; on a TAP, the room is joined.
+    #[serde(default)]
+    pub carrier: bool,
+    #[serde(default)]
+    pub addresses: Vec<Prefix>,
+}
+
+impl InterfaceStatus {
+    /// The address to show: IPv4 before IPv6, and link-local ones last within each.
+    pub fn preferred_address(&self) -> Option<Prefix> {
+        self.addresses
+            .iter()
+            .copied()
+            .min_by_key(|prefix| match prefix.address() {
+                IpAddr::V4(address) => (0, address.is_link_local()),
+                IpAddr::V6(address) => (1, address.is_unicast_link_local()),
+            })
+    }
+}
+
+/// What the DHCP client on the TAP has reached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Dhcp {
+    /// Not asked for.
+    #[default]
+    Off,
+    /// Asking the LAN's server.
+    Asking,
+    Bound {
+        address: Prefix,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        server: Option<IpAddr>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lease_s: Option<u32>,
+    },
+}
+
+/// Whether the connection to the relay keeps off the TAP.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RouteStatus {
+    pub pinned: bool,
+    /// The interface that carries the connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
+}
+
+/// The room's LAN gateway as another member sees it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct GatewayStatus {
+    pub member: MemberId,
+    #[serde(default)]
+    pub name: String,
+    /// Whether its LAN cable has a link; `None` until it has said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lan_link: Option<bool>,
+    /// There and back, measured by a probe from member to member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rtt_us: Option<u64>,
+}
+
+/// Broadcast and multicast frames since the room was joined, the two ways apart, because each alone proves little.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BroadcastFlow {
+    /// Sent while a LAN gateway was there.
+    pub to_lan: u64,
+    /// Received from the LAN gateway.
+    pub from_lan: u64,
+}
+
+/// A member as this process sees it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct MemberStatus {
+    pub id: MemberId,
+    pub role: Role,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<Incarnation>,
+    #[serde(default)]
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<Mac>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<PeerId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rtt_us: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lan_link: Option<bool>,
+    /// Seconds since anything was heard from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen_s: Option<u64>,
+    /// Frames and datagrams from it that this process dropped.
+    #[serde(default)]
+    pub drops: DropCounters,
+    /// Where its connection comes from; relays only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<SocketAddr>,
+    /// What went to and from it; relays only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<Traffic>,
+    /// What it last reported of itself; relays only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported: Option<Stats>,
+}
+
+impl MemberStatus {
+    pub fn new(id: MemberId, role: Role) -> MemberStatus {
+        MemberStatus {
+            id,
+            role,
+            incarnation: None,
+            name: String::new(),
+            mac: None,
+            identity: None,
+            rtt_us: None,
+            budget: None,
+            lan_link: None,
+            last_seen_s: None,
+            drops: DropCounters::default(),
+            remote: None,
+            traffic: None,
+            reported: None,
+        }
+    }
+
+    /// What to call it: its name, else its address, else its number.
+    pub fn label(&self) -> String {
+        match (self.name.is_empty(), self.mac) {
+            (false, _) => printable(&self.name),
+            (true, Some(mac)) => mac.to_string(),
+            (true, None) => format!("member {}", self.id),
+        }
+    }
+}
+
+/// A relay.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct RelayStatus {
+    pub listen: SocketAddr,
+    /// The pin that endpoints give with `--relay-pin`.
+    #[serde(default)]
+    pub pin: String,
+    /// Connections that live, joined or not.
+    #[serde(default)]
+    pub connections: u32,
+    #[serde(default)]
+    pub handshakes: Handshakes,
+    #[serde(default)]
+    pub rooms: Vec<RoomStatus>,
+}
+
+/// What became of those who knocked since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Handshakes {
+    pub accepted: u64,
+    /// Asked to prove their address first.
+    pub retried: u64,
+    /// Turned away because of a limit.
+    pub refused: u64,
+    pub failed: u64,
+}
+
+/// A room on a relay.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct RoomStatus {
+    pub room: RoomCode,
+    #[serde(default)]
+    pub sealed: bool,
+    #[serde(default)]
+    pub gateway: Option<MemberId>,
+    #[serde(default)]
+    pub members: Vec<MemberStatus>,
+}
+
+/// A name from the network as it may reach a terminal: one line, at most 64 characters, nothing that steers the terminal.
+pub fn printable(name: &str) -> String {
+    name.chars()
+        .filter(|c| !c.is_control() && !is_invisible(*c))
+        .take(64)
+        .collect()
+}
+
+/// Characters that turn or hide the text around them (Unicode, Bidi_Control and zero width).
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{61c}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_survives_json_and_an_older_one_is_understood() {
+        let mut status = Status::new(Program::Client);
+        status.drops.count(lanparty_wire::DropReason::Jumbo);
+        let mut endpoint = EndpointStatus::new("relay.example".parse().unwrap(), "ABCD".parse().unwrap());
+        endpoint.dhcp = Dhcp::Bound {
+            address: "10.73.42.51/24".parse().unwrap(),
+            server: None,
+            lease_s: Some(60),
+        };
+        endpoint
+            .members
+            .push(MemberStatus::new(MemberId::new(7).unwrap(), Role::Gateway));
+        status.endpoint = Some(endpoint);
+        let json = serde_json::to_string(&status).unwrap();
+        assert_eq!(serde_json::from_str::<Status>(&json).unwrap(), status);
+
+        let old = r#"{"version":1,"program":"relay","relay":{"listen":"[::]:443"},"colour":"red"}"#;
+        assert_eq!(
+            serde_json::from_str::<Status>(old).unwrap().relay.unwrap().rooms,
+            []
+        );
+    }
+
+    #[test]
+    fn a_routable_ipv4_address_is_shown_first() {
+        let mut interface: InterfaceStatus = serde_json::from_str(r#"{"name":"lanparty0"}"#).unwrap();
+        assert_eq!(interface.preferred_address(), None);
+        let addresses = ["fe80::1/64", "2001:db8::1/64", "169.254.3.4/16", "10.73.42.51/24"];
+        for text in addresses {
+            interface.addresses.push(text.parse().unwrap());
+        }
+        for expected in addresses.iter().rev().take(2) {
+            assert_eq!(interface.preferred_address().unwrap().to_string(), *expected);
+            interface.addresses.pop();
+        }
+        assert_eq!(
+            interface.preferred_address().unwrap().to_string(),
+            "2001:db8::1/64"
+        );
+    }
+
+    #[test]
+    fn names_cannot_steer_a_terminal() {
+        assert_eq!(printable("ada\u{1b}[31m\nroot\u{202e}"), "ada[31mroot");
+        assert_eq!(printable(&"x".repeat(500)).len(), 64);
+    }
+}

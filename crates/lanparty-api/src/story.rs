@@ -1,0 +1,275 @@
+//! What a player is told: the difference between two moments as sentences.
+//!
+//! The sentences come from what was measured, never from what was intended, and each is said once, when it becomes true. Keeping
+//! them in one pure function keeps window, terminal and tests on the same words.
+
+use crate::status::{Dhcp, EndpointStatus, GatewayStatus, MemberStatus, Program, Status};
+use lanparty_wire::control::Role;
+
+/// From this time without any answer on, UDP itself is the suspect.
+pub const UDP_SUSPECT_MS: u64 = 5_000;
+
+/// How long after joining the TAP may take to be ready.
+pub const TAP_READY_MS: u64 = 3_000;
+/// How long after joining broadcasts may take to be seen both ways before one way alone is worth a sentence.
+pub const ONE_WAY_MS: u64 = 10_000;
+
+/// Whether a sentence is news or a worry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Tone {
+    Good,
+    Warning,
+}
+
+/// One sentence.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Line {
+    pub tone: Tone,
+    pub text: String,
+}
+
+/// What became true between `previous` (`None`: the process has just started) and `current`, in the order in which it is told.
+/// Relays have no story.
+pub fn story(previous: Option<&Status>, current: &Status) -> Vec<Line> {
+    let Some(now) = &current.endpoint else {
+        return Vec::new();
+    };
+    let nothing = EndpointStatus::new(now.relay.address.clone(), now.room.clone());
+    let before = previous
+        .and_then(|status| status.endpoint.as_ref())
+        .unwrap_or(&nothing);
+    let mut teller = Teller {
+        lines: Vec::new(),
+        before,
+        now,
+    };
+    let problem_before = previous.and_then(|status| status.problem.as_deref());
+    teller.problem(problem_before, current.problem.as_deref());
+    teller.relay();
+    teller.readiness();
+    match current.program {
+        Program::Client => {
+            teller.gateway();
+            teller.address();
+            teller.broadcast();
+        }
+        Program::Gateway => teller.own_cable(),
+        Program::Relay => {}
+    }
+    teller.members();
+    teller.lines
+}
+
+struct Teller<'a> {
+    lines: Vec<Line>,
+    before: &'a EndpointStatus,
+    now: &'a EndpointStatus,
+}
+
+impl Teller<'_> {
+    fn good(&mut self, text: impl Into<String>) {
+        self.lines.push(Line {
+            tone: Tone::Good,
+            text: text.into(),
+        });
+    }
+
+    fn warn(&mut self, text: impl Into<String>) {
+        self.lines.push(Line {
+            tone: Tone::Warning,
+            text: text.into(),
+        });
+    }
+
+    /// Joined now, and not joined before or joined anew in between.
+    fn just_joined(&self) -> bool {
+        self.now.member.is_some() && (self.before.member.is_none() || self.now.joins != self.before.joins)
+    }
+
+    fn problem(&mut self, before: Option<&str>, now: Option<&str>) {
+        if let Some(text) = now.filter(|_| before != now) {
+            self.warn(text);
+        }
+    }
+
+    fn relay(&mut self) {
+        if self.before.member.is_some() && self.now.member.is_none() {
+            self.warn("Connection to relay lost, reconnecting");
+        }
+        let silent = |endpoint: &EndpointStatus| endpoint.relay.unanswered_ms >= UDP_SUSPECT_MS;
+        if silent(self.now) && !silent(self.before) {
+            self.warn(format!(
+                "No answer from {} for {} s: this network seems to block UDP, or the relay is down",
+                self.now.relay.address,
+                UDP_SUSPECT_MS / 1000
+            ));
+        }
+        if self.just_joined() {
+            self.good("Connected to relay");
+        }
+    }
+
+    /// Checked while joined: before that, nothing has to be ready.
+    fn readiness(&mut self) {
+        let unpinned = |e: &EndpointStatus| e.member.is_some() && e.route.as_ref().is_some_and(|r| !r.pinned);
+        if unpinned(self.now) && !unpinned(self.before) {
+            self.warn("Warning: relay route is not pinned, the tunnel could run through itself");
+        }
+        let idle = |e: &EndpointStatus| {
+            let ready = e.interface.as_ref().is_some_and(|i| i.up && i.carrier);
+            e.member.is_some() && e.mac.is_some() && e.joined_ms >= TAP_READY_MS && !ready
+        };
+        if idle(self.now) && !idle(self.before) {
+            self.warn("Warning: TAP is not ready, games cannot see the LAN");
+        }
+        if self.now.default_route_offered && !self.before.default_route_offered {
+            self.warn("Warning: TAP received default route, adjusted metric");
+        }
+    }
+
+    fn gateway(&mut self) {
+        let joined = self.just_joined();
+        let before = self.before.gateway.as_ref().filter(|_| !joined);
+        match (before, &self.now.gateway) {
+            _ if self.now.member.is_none() => {}
+            (None, None) if joined => self.waiting(),
+            (None, None) => {}
+            (Some(_), None) => {
+                self.warn("LAN gateway left");
+                self.waiting();
+            }
+            (before, Some(now)) => self.gateway_present(before, now),
+        }
+    }
+
+    fn waiting(&mut self) {
+        self.good(format!(
+            "No LAN gateway in room {} yet: waiting for the host",
+            self.now.room.as_str()
+        ));
+    }
+
+    fn gateway_present(&mut self, before: Option<&GatewayStatus>, now: &GatewayStatus) {
+        let out = |gateway: &GatewayStatus| gateway.lan_link == Some(false);
+        let same = before.filter(|before| before.member == now.member);
+        if same.is_none() {
+            self.good("Connected to LAN gateway");
+        }
+        match (same.is_some_and(out), out(now)) {
+            (false, true) => self.warn("No LAN for now: the host's LAN cable is out"),
+            (true, false) => self.good("The host's LAN cable is in again"),
+            (true, true) | (false, false) => {}
+        }
+        if let (None, Some(rtt)) = (same.and_then(|before| before.rtt_us), now.rtt_us) {
+            self.good(format!("Gateway latency: {} ms", whole_ms(rtt)));
+        }
+    }
+
+    fn address(&mut self) {
+        let address = |endpoint: &EndpointStatus| match endpoint.dhcp {
+            Dhcp::Bound { address, .. } => Some(address.address()),
+            Dhcp::Off | Dhcp::Asking => None,
+        };
+        match (address(self.before), address(self.now)) {
+            (before, Some(now)) if before != Some(now) => self.good(format!("DHCP received: {now}")),
+            (Some(before), None) => {
+                self.warn(format!("DHCP address {before} is no longer valid, asking again"))
+            }
+            (_, Some(_)) | (None, None) => {}
+        }
+    }
+
+    /// What is received proves the LAN's side, what is sent only ours.
+    fn broadcast(&mut self) {
+        let flow = Flow::of(self.now);
+        let before = if self.just_joined() {
+            Flow::Undecided
+        } else {
+            Flow::of(self.before)
+        };
+        match flow {
+            _ if flow == before => {}
+            Flow::BothWays => self.good("Broadcast traffic flowing"),
+            Flow::OnlyToLan => {
+                self.warn("Broadcast traffic goes to the LAN, but none has come back from it yet");
+            }
+            Flow::OnlyFromLan => {
+                self.warn("Broadcast traffic comes from the LAN, but none was sent to it yet");
+            }
+            Flow::Undecided => {}
+        }
+    }
+
+    fn own_cable(&mut self) {
+        let out = |endpoint: &EndpointStatus| endpoint.interface.as_ref().is_some_and(|i| !i.carrier);
+        let name = self
+            .now
+            .interface
+            .as_ref()
+            .map(|i| i.name.clone())
+            .unwrap_or_default();
+        match (out(self.before), out(self.now)) {
+            (false, true) => self.warn(format!("The LAN cable of {name} is out, players are told so")),
+            (true, false) => self.good(format!("The LAN cable of {name} is in again")),
+            (true, true) | (false, false) => {}
+        }
+    }
+
+    /// Who is there already when we come needs no line each.
+    fn members(&mut self) {
+        if self.now.member.is_none() {
+            return;
+        }
+        let players = |endpoint: &EndpointStatus| -> Vec<MemberStatus> {
+            let is_player = |m: &&MemberStatus| m.role == Role::Client;
+            endpoint.members.iter().filter(is_player).cloned().collect()
+        };
+        let (before, now) = (players(self.before), players(self.now));
+        if self.just_joined() {
+            match now.as_slice() {
+                [] => {}
+                [one] => self.good(format!("Another player is here: {}", one.label())),
+                several => self.good(format!("{} other players are here", several.len())),
+            }
+            return;
+        }
+        let missing = |from: &[MemberStatus], member: &MemberStatus| from.iter().all(|m| m.id != member.id);
+        for member in now.iter().filter(|member| missing(&before, member)) {
+            self.good(format!("{} joined", member.label()));
+        }
+        for member in before.iter().filter(|member| missing(&now, member)) {
+            self.good(format!("{} left", member.label()));
+        }
+    }
+}
+
+/// What the two counters of broadcasts say together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Flow {
+    /// Nothing yet, or too early to worry about one way.
+    Undecided,
+    OnlyToLan,
+    OnlyFromLan,
+    BothWays,
+}
+
+impl Flow {
+    pub fn of(endpoint: &EndpointStatus) -> Flow {
+        let early = endpoint.joined_ms < ONE_WAY_MS;
+        match (endpoint.broadcast.to_lan > 0, endpoint.broadcast.from_lan > 0) {
+            (true, true) => Flow::BothWays,
+            (false, false) => Flow::Undecided,
+            (true, false) | (false, true) if early => Flow::Undecided,
+            (true, false) => Flow::OnlyToLan,
+            (false, true) => Flow::OnlyFromLan,
+        }
+    }
+}
+
+/// Rounded up, so that a gateway next door is not 0 ms away.
+pub fn whole_ms(us: u64) -> u64 {
+    us.div_ceil(1000)
+}
+
+#[cfg(test)]
+mod tests;
