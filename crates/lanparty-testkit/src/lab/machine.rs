@@ -9,6 +9,7 @@ use std::{
     fs::{self, File},
     io::{BufRead, BufReader, Write},
     net::Ipv4Addr,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     thread,
@@ -90,6 +91,8 @@ impl Machine {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            // Ctrl-C is for the test process alone; what it wants to end in order must not be gone before.
+            .process_group(0)
             .spawn()
             .attempt(|| format!("boot machine {name} with unshare"))?;
         let lifeline = holder.stdin.take();

@@ -24,7 +24,9 @@ pub mod frame;
 pub mod game;
 mod internet;
 pub mod machine;
+pub mod party;
 mod party_lan;
+pub mod probe;
 mod process;
 mod raw;
 mod snapshot;
@@ -37,6 +39,7 @@ pub use self::{
     frame::Frame,
     internet::{Internet, RELAY, RELAY_NAME, ROUTER, Site},
     machine::{Machine, Output},
+    party::{Party, ROOM, TAP, Who},
     party_lan::{DHCP_SERVER, DhcpOptions, GAME_SERVER, PREFIX6, PartyLan},
     process::Process,
     raw::{Capture, RawPort, Seen},

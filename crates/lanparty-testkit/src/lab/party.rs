@@ -1,0 +1,327 @@
+//! The real binaries in the lab: relay, LAN gateway, and a client for each player.
+//!
+//! Everything is spoken to as a person would: command lines, signals, `status --json`.
+
+use std::{
+    env, iter,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    process::ExitStatus,
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use super::{
+    Lab, LabBuilder,
+    error::LabError,
+    frame::parse_mac,
+    internet::RELAY_NAME,
+    machine::{Machine, tail},
+    process::Process,
+    wait::wait_for,
+};
+use crate::lab::LAN_NIC;
+
+/// The player's interface on the party's LAN.
+pub const TAP: &str = "party0";
+/// The room that the lab's binaries meet in.
+pub const ROOM: &str = "LAB-PARTY";
+
+/// How long a party may take from nothing to a lease; a few seconds are usual.
+const START_LIMIT: Duration = Duration::from_secs(30);
+/// How long a clean end may take.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// `status` answers at once or not at all.
+const STATUS_LIMIT: Duration = Duration::from_secs(5);
+
+/// One of the processes of a party.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    /// `lanparty-relay`.
+    Relay,
+    /// `lanparty-gateway`.
+    Gateway,
+    /// `lanparty-client` of a player, counted from 0.
+    Player(usize),
+}
+
+impl Who {
+    fn program(self) -> &'static str {
+        match self {
+            Who::Relay => "lanparty-relay",
+            Who::Gateway => "lanparty-gateway",
+            Who::Player(_) => "lanparty-client",
+        }
+    }
+}
+
+/// A lab with lanparty in it.
+#[derive(Debug)]
+pub struct Party {
+    // The processes stand before the lab, so that they end before their machines do.
+    relay: Option<Process>,
+    gateway: Option<Process>,
+    players: Vec<Option<Process>>,
+    binaries: PathBuf,
+    /// The machines.
+    pub lab: Lab,
+}
+
+impl Party {
+    /// Builds the lab and starts nothing.
+    pub fn prepare(builder: &LabBuilder) -> Result<Self, LabError> {
+        let binaries = find_binaries()?;
+        let lab = builder.build()?;
+        let players = lab.players.iter().map(|_| None).collect();
+        Ok(Self {
+            relay: None,
+            gateway: None,
+            players,
+            binaries,
+            lab,
+        })
+    }
+
+    /// Builds the lab, starts everything, and waits until every player has his lease.
+    pub fn start(builder: &LabBuilder) -> Result<Self, LabError> {
+        let mut party = Self::prepare(builder)?;
+        party.launch(Who::Relay)?;
+        party.launch(Who::Gateway)?;
+        for player in 0..party.players.len() {
+            party.launch(Who::Player(player))?;
+        }
+        party.wait_until_joined(Who::Gateway, START_LIMIT)?;
+        for player in 0..party.players.len() {
+            party.wait_for_lease(player, START_LIMIT)?;
+        }
+        Ok(party)
+    }
+
+    /// Starts one process as the lab usually does.
+    pub fn launch(&mut self, who: Who) -> Result<(), LabError> {
+        self.launch_with(who, &[])
+    }
+
+    /// Starts one process with more arguments than usual. An older process in this role is killed.
+    pub fn launch_with(&mut self, who: Who, more: &[&str]) -> Result<(), LabError> {
+        let program = self.binary(who);
+        let state = self.state_dir(who);
+        let certificate = self.certificate();
+        let mut words: Vec<&str> = vec![&program, "--state-dir", &state];
+        match who {
+            Who::Relay => words.extend(["--listen", "443/udp", "--dev-cert-der-out", &certificate]),
+            Who::Gateway | Who::Player(_) => {
+                words.extend([
+                    "--relay",
+                    RELAY_NAME,
+                    "--relay-ca-cert",
+                    &certificate,
+                    "--room",
+                    ROOM,
+                ]);
+            }
+        }
+        match who {
+            Who::Relay => {}
+            Who::Gateway => words.extend(["--iface", LAN_NIC]),
+            Who::Player(_) => words.extend(["--tap-name", TAP, "--dhcp"]),
+        }
+        words.extend(more);
+        *self.slot(who) = None;
+        let mut process = self.machine(who).spawn(who.program(), &words)?;
+        if who == Who::Relay {
+            // The others read the certificate when they start.
+            wait_for("the relay's certificate", START_LIMIT, || {
+                (Path::new(&certificate).exists() || !process.is_running()).then_some(())
+            })?;
+        }
+        *self.slot(who) = Some(process);
+        Ok(())
+    }
+
+    /// The process in a role.
+    pub fn process(&mut self, who: Who) -> Result<&mut Process, LabError> {
+        let missing = || LabError::Missing {
+            program: format!("{who:?}"),
+            remedy: "the test has not started it, or has stopped it".to_owned(),
+        };
+        self.slot(who).as_mut().ok_or_else(missing)
+    }
+
+    /// `kill -9`.
+    pub fn crash(&mut self, who: Who) {
+        if let Some(process) = self.slot(who).take() {
+            process.crash();
+        }
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub fn stop(&mut self, who: Who) -> Result<ExitStatus, LabError> {
+        let missing = LabError::Missing {
+            program: format!("{who:?}"),
+            remedy: "it does not run".to_owned(),
+        };
+        self.slot(who).take().ok_or(missing)?.stop(STOP_LIMIT)
+    }
+
+    /// The machine of a role.
+    pub fn machine(&self, who: Who) -> &Machine {
+        match who {
+            Who::Relay => &self.lab.internet.relay,
+            Who::Gateway => &self.lab.gateway.host,
+            Who::Player(player) => &self.lab.players[player].host,
+        }
+    }
+
+    /// What a running process says about itself.
+    pub fn status(&self, who: Who) -> Result<Value, LabError> {
+        let (program, state) = (self.binary(who), self.state_dir(who));
+        let words = [&program, "status", "--json", "--state-dir", &state];
+        let output = self.machine(who).output(&words, STATUS_LIMIT)?;
+        if !output.status.success() {
+            return Err(LabError::Command {
+                machine: self.machine(who).name().to_owned(),
+                command: words.join(" "),
+                status: output.status.to_string(),
+                output: tail(&output.stderr),
+            });
+        }
+        serde_json::from_str(&output.stdout).map_err(|_| LabError::Unreadable {
+            what: format!("the status of {who:?}"),
+            text: output.stdout,
+        })
+    }
+
+    /// Waits until a process says something about itself.
+    pub fn wait_for_status(
+        &self,
+        who: Who,
+        what: &str,
+        limit: Duration,
+        mut wanted: impl FnMut(&Value) -> bool,
+    ) -> Result<Value, LabError> {
+        let mut last = String::new();
+        let found = wait_for(&format!("{who:?}: {what}"), limit, || match self.status(who) {
+            Ok(status) if wanted(&status) => Some(status),
+            Ok(status) => {
+                last = status.to_string();
+                None
+            }
+            Err(error) => {
+                last = error.to_string();
+                None
+            }
+        });
+        found.map_err(|error| match error {
+            LabError::Timeout { what, waited, .. } => {
+                let log = self.log(who);
+                let detail = format!("; its last status: {last}\nits log:\n{}", tail(&log));
+                LabError::Timeout { what, waited, detail }
+            }
+            other => other,
+        })
+    }
+
+    /// Waits until an endpoint is a member of the room.
+    pub fn wait_until_joined(&self, who: Who, limit: Duration) -> Result<Value, LabError> {
+        self.wait_for_status(who, "to be a member of the room", limit, |status| {
+            !status["endpoint"]["member"].is_null()
+        })
+    }
+
+    /// Waits for a player's lease and gives the address.
+    pub fn wait_for_lease(&self, player: usize, limit: Duration) -> Result<Ipv4Addr, LabError> {
+        let bound = |status: &Value| lease_in(status).is_some();
+        let status = self.wait_for_status(Who::Player(player), "a lease", limit, bound)?;
+        lease_in(&status).ok_or_else(|| LabError::Unreadable {
+            what: format!("the lease of player {player}"),
+            text: status.to_string(),
+        })
+    }
+
+    /// A player's hardware address on the party's LAN.
+    pub fn player_mac(&self, player: usize) -> Result<[u8; 6], LabError> {
+        let status = self.status(Who::Player(player))?;
+        status["endpoint"]["mac"]
+            .as_str()
+            .and_then(parse_mac)
+            .ok_or_else(|| LabError::Unreadable {
+                what: format!("the MAC of player {player}"),
+                text: status.to_string(),
+            })
+    }
+
+    /// What a process has printed, as far as it still runs.
+    pub fn log(&self, who: Who) -> String {
+        let process = match who {
+            Who::Relay => self.relay.as_ref(),
+            Who::Gateway => self.gateway.as_ref(),
+            Who::Player(player) => self.players[player].as_ref(),
+        };
+        process.map(Process::log).unwrap_or_default()
+    }
+
+    /// Everybody, in the order in which they are started.
+    pub fn everybody(&self) -> impl Iterator<Item = Who> + use<> {
+        let players = (0..self.players.len()).map(Who::Player);
+        iter::once(Who::Relay)
+            .chain(iter::once(Who::Gateway))
+            .chain(players)
+    }
+
+    /// Where a process keeps its identity and its status socket.
+    pub fn state_dir(&self, who: Who) -> String {
+        self.machine(who).directory().join("state").display().to_string()
+    }
+
+    /// The path of the binary for a role.
+    pub fn binary(&self, who: Who) -> String {
+        self.binaries.join(who.program()).display().to_string()
+    }
+
+    fn certificate(&self) -> String {
+        self.lab
+            .internet
+            .relay
+            .directory()
+            .join("relay.der")
+            .display()
+            .to_string()
+    }
+
+    fn slot(&mut self, who: Who) -> &mut Option<Process> {
+        match who {
+            Who::Relay => &mut self.relay,
+            Who::Gateway => &mut self.gateway,
+            Who::Player(player) => &mut self.players[player],
+        }
+    }
+}
+
+/// The IPv4 address that a client's status shows as leased.
+fn lease_in(status: &Value) -> Option<Ipv4Addr> {
+    let dhcp = &status["endpoint"]["dhcp"];
+    let address = (dhcp["state"] == "bound")
+        .then(|| dhcp["address"].as_str())
+        .flatten()?;
+    address.split('/').next()?.parse().ok()
+}
+
+/// The binaries stand in `target/lab`; the program that asks stands somewhere else in `target`.
+fn find_binaries() -> Result<PathBuf, LabError> {
+    let missing = || {
+        LabError::Missing {
+        program: "target/lab/lanparty-relay".to_owned(),
+        remedy: "build it with `cargo build --profile lab -p lanparty-relay -p lanparty-gateway -p lanparty-client` \
+                 (cargo xtask does)"
+            .to_owned(),
+    }
+    };
+    let program = env::current_exe().map_err(|_| missing())?;
+    let folders = program.ancestors().map(|ancestor| ancestor.join("lab"));
+    folders
+        .into_iter()
+        .find(|folder| folder.join("lanparty-relay").is_file())
+        .ok_or_else(missing)
+}

@@ -1,0 +1,6 @@
+use anyhow::Result;
+#[derive(clap::Args)]
+pub struct Options {}
+pub fn run(_: &Options) -> Result<()> {
+    anyhow::bail!("x")
+}

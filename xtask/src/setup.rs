@@ -1,0 +1,131 @@
+//! What has to be on the machine. Installed when we are root; otherwise one line says what to install.
+
+use std::{path::Path, process::Command, thread, time::Duration};
+
+use anyhow::{Result, bail};
+
+use crate::step::{cargo, run, succeeds};
+
+/// A file that shows that a Debian package is there.
+type Part = (&'static str, &'static str);
+
+/// What the lab runs.
+const LAB: [Part; 11] = [
+    ("/usr/sbin/ip", "iproute2"),
+    ("/usr/sbin/nft", "nftables"),
+    ("/usr/sbin/dnsmasq", "dnsmasq-base"),
+    ("/usr/sbin/udhcpc", "udhcpc"),
+    ("/usr/sbin/conntrack", "conntrack"),
+    ("/usr/bin/ping", "iputils-ping"),
+    ("/usr/bin/tcpdump", "tcpdump"),
+    ("/usr/bin/iperf3", "iperf3"),
+    ("/usr/sbin/sysctl", "procps"),
+    ("/usr/games/chocolate-doom", "chocolate-doom"),
+    ("/usr/share/games/doom/freedm.wad", "freedm"),
+];
+
+/// Debian's mirrors and the road to them have bad moments.
+const TRIES: u32 = 3;
+
+/// True if we may make namespaces and install packages.
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// Fails unless we are root, with a sentence that names the way out.
+pub fn need_root(task: &str, way_out: &str) -> Result<()> {
+    if is_root() {
+        return Ok(());
+    }
+    bail!(
+        "`cargo xtask {task}` makes network namespaces and needs root: run `sudo -E cargo xtask {task}`{way_out}"
+    )
+}
+
+/// Makes sure that everything the lab runs is installed.
+pub fn lab_packages() -> Result<()> {
+    let missing: Vec<&str> = missing_parts(&LAB, |path| Path::new(path).exists());
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !is_root() {
+        bail!(
+            "install first: apt-get install --no-install-recommends {}",
+            missing.join(" ")
+        );
+    }
+    println!("installing {}", missing.join(" "));
+    with_retries(|| run(&mut apt_get(&["update", "-q"])))?;
+    let words = [&["install", "-q", "-y", "--no-install-recommends"], &missing[..]].concat();
+    with_retries(|| run(&mut apt_get(&words)))?;
+    let missing = missing_parts(&LAB, |path| Path::new(path).exists());
+    if missing.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "apt-get installed everything and yet these are missing: {}",
+        missing.join(" ")
+    )
+}
+
+/// Makes sure that Rust can build for a target without an operating system.
+pub fn wasm_target() -> Result<()> {
+    const TARGET: &str = "wasm32-unknown-unknown";
+    let installed = Command::new("rustc")
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .output();
+    if installed.is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).exists()) {
+        return Ok(());
+    }
+    with_retries(|| run(Command::new("rustup").args(["target", "add", TARGET])))
+}
+
+/// Makes sure that cargo-deny is there. Building it takes minutes, once for each machine.
+pub fn cargo_deny() -> Result<()> {
+    if succeeds(&mut cargo(&["deny", "--version"])) {
+        return Ok(());
+    }
+    println!("installing cargo-deny");
+    with_retries(|| run(&mut cargo(&["install", "cargo-deny", "--locked"])))
+}
+
+/// True if nextest is there; without it `cargo test` does the same more slowly.
+pub fn has_nextest() -> bool {
+    succeeds(&mut cargo(&["nextest", "--version"]))
+}
+
+fn missing_parts(parts: &[Part], exists: impl Fn(&str) -> bool) -> Vec<&'static str> {
+    parts
+        .iter()
+        .filter(|(path, _)| !exists(path))
+        .map(|(_, package)| *package)
+        .collect()
+}
+
+fn apt_get(words: &[&str]) -> Command {
+    let mut command = Command::new("apt-get");
+    command.args(words).env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}
+
+fn with_retries(mut action: impl FnMut() -> Result<()>) -> Result<()> {
+    for attempt in 1..TRIES {
+        match action() {
+            Ok(()) => return Ok(()),
+            Err(error) => eprintln!("{error:#}; trying again"),
+        }
+        thread::sleep(Duration::from_secs(2) * attempt);
+    }
+    action()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_missing_packages_are_named() {
+        let missing = missing_parts(&LAB, |path| !path.contains("games"));
+        assert_eq!(missing, ["chocolate-doom", "freedm"]);
+    }
+}
