@@ -1,1 +1,29 @@
-//! placeholder
+//! Paths: authenticated QUIC connections that carry a room's datagrams and its control messages.
+//!
+//! This crate turns a bound UDP socket into a [`Path`]: the relay is trusted by pin, CA or first use ([`Trust`]), the dialling
+//! side proves its [`Identity`] with a TLS client certificate, and both sides get the same handle ([`Link`]) for datagrams and
+//! the same pair of ends ([`ControlSender`], [`ControlReceiver`]) for control messages. What is sent, and when, is not decided
+//! here: callers keep their own queue and ask [`Link::try_send`], because quinn's own one is a FIFO that drops silently.
+
+mod control;
+mod dial;
+mod file;
+mod identity;
+mod link;
+mod listen;
+mod pin;
+mod relay_keys;
+mod resolve;
+mod transport;
+mod trust;
+mod verify;
+
+pub use control::{ControlReceiver, ControlSender, RecvError, SendError};
+pub use dial::{DialConfig, DialError, Dialer, Path};
+pub use identity::{Identity, IdentityError};
+pub use link::{Link, PathClosed, PathStats, TrySendError};
+pub use listen::{AcceptError, Inbound, ListenConfig, ListenError, Listener};
+pub use pin::{Pin, PinError};
+pub use relay_keys::{CertificateError, EndpointKeys, RelayCertificate};
+pub use resolve::{ResolveError, resolve};
+pub use trust::{Trust, TrustError, TrustOutcome};

@@ -1,0 +1,74 @@
+//! How our QUIC connections behave, the same on both sides.
+//!
+//! The numbers serve games: notice a dead path soon, keep NATs open, hold few packets where nobody can reorder them.
+
+use std::{sync::Arc, time::Duration};
+
+use quinn::{AckFrequencyConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
+
+/// NATs forget UDP mappings after 30 s (FIELD-NOTES F26); a shorter interval also lets a watchdog act within seconds.
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(2);
+/// Five keep-alives; a member that is silent for longer is gone.
+const IDLE_TIMEOUT_MS: u32 = 10_000;
+/// A guess for the first flights: 333 ms, RFC 9002's, makes a lost first packet cost a second.
+const INITIAL_RTT: Duration = Duration::from_millis(100);
+/// What any path that carries QUIC lets through (RFC 9000, section 14).
+const INITIAL_MTU: u16 = 1200;
+/// The UDP payload that fits an Ethernet of 1500 under IPv6 (40 + 8 bytes of headers).
+const LARGEST_MTU: u16 = 1452;
+/// Eleven full datagrams: one batch for the kernel's segmentation, and 13 ms at 10 Mbit/s. Everything else waits in the
+/// caller's scheduler, where small packets overtake.
+const DATAGRAM_SEND_BUFFER: usize = 16 * 1024;
+/// 10 ms at 1 Gbit/s for a reader that is not scheduled at once; filled only when it is late.
+const DATAGRAM_RECEIVE_BUFFER: usize = 1024 * 1024;
+/// One control stream; a peer cannot make us keep more than this of unread control messages.
+const STREAM_WINDOW: u32 = 256 * 1024;
+
+/// The side of the connection that an endpoint is on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// Dials, and keeps the path alive through NATs.
+    Dialler,
+    /// Is dialled.
+    Relay,
+}
+
+pub(crate) fn config(side: Side, segmentation_offload: bool) -> Arc<TransportConfig> {
+    let mut mtu = MtuDiscoveryConfig::default();
+    // A suspected black hole halves nothing but costs a second datagram for each full frame: look again soon.
+    mtu.upper_bound(LARGEST_MTU)
+        .interval(Duration::from_secs(120))
+        .black_hole_cooldown(Duration::from_secs(20));
+    let mut acks = AckFrequencyConfig::default();
+    // Datagrams are never retransmitted; one acknowledgement for ten of them is enough to steer congestion control.
+    acks.ack_eliciting_threshold(VarInt::from_u32(10))
+        .max_ack_delay(Some(Duration::from_millis(10)));
+    let mut config = TransportConfig::default();
+    config
+        .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))))
+        .keep_alive_interval((side == Side::Dialler).then_some(KEEP_ALIVE))
+        .initial_rtt(INITIAL_RTT)
+        .initial_mtu(INITIAL_MTU)
+        .mtu_discovery_config(Some(mtu))
+        .ack_frequency_config(Some(acks))
+        .datagram_send_buffer_size(DATAGRAM_SEND_BUFFER)
+        .datagram_receive_buffer_size(Some(DATAGRAM_RECEIVE_BUFFER))
+        .max_concurrent_bidi_streams(VarInt::from_u32(if side == Side::Relay { 1 } else { 0 }))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
+        .receive_window(VarInt::from_u32(STREAM_WINDOW))
+        .send_window(u64::from(STREAM_WINDOW))
+        .enable_segmentation_offload(segmentation_offload);
+    Arc::new(config)
+}
+
+/// Asks for socket buffers that outlast a burst, and takes what the system gives (`net.core.rmem_max`).
+pub(crate) fn enlarge_buffers(socket: &std::net::UdpSocket, bytes: usize) {
+    let socket = socket2::SockRef::from(socket);
+    if let Err(error) = socket
+        .set_recv_buffer_size(bytes)
+        .and_then(|()| socket.set_send_buffer_size(bytes))
+    {
+        tracing::debug!(%error, bytes, "the system keeps its own socket buffer sizes");
+    }
+}
