@@ -1,1 +1,416 @@
-//! (being written)
+//! An endpoint of a room: a learning switch with one local device and one port per other member, without any I/O.
+//!
+//! Client and LAN gateway are both a [`Node`]; they differ in a role, in the guard in front of their device, and in what the switch
+//! lets through. The shell feeds it and does what it says:
+//!
+//! * frames from the device into [`Node::handle_frame`], which queues them;
+//! * datagrams from a path into [`Node::handle_datagram`], which returns the frame for the device;
+//! * control messages into [`Node::handle_control`], *before* datagrams that were received with them;
+//! * paths as they come, change and go; the LAN's link; and time.
+//!
+//! After every input call [`Node::poll_output`] until `None`, [`Node::poll_transmit`] for each path that has room, until
+//! `None`, and then [`Node::poll_timeout`], which says when to call [`Node::handle_timeout`], and why. Time never goes back. A path
+//! without room is not asked: what waits, waits in the node's scheduler, where an urgent frame passes a patient one.
+//!
+//! Every drop is counted here, at the place where it happens; a returned [`DropReason`] is for tests and must not be counted again.
+
+mod broadcast;
+mod cam;
+mod control;
+mod counters;
+mod event;
+mod leg;
+mod log;
+mod paths;
+mod peers;
+mod probe;
+mod receive;
+mod transmit;
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use lanparty_wire::{
+    Destination, DropCounters, DropReason, EtherView, Frame, Incarnation, Kind, Mac, MemberId, Offload,
+    control::{Member, Message, Role},
+    mtu,
+};
+
+pub use counters::Counters;
+pub use event::{Event, Output, RefreshReason, Wake};
+pub use probe::{IDLE_INTERVAL as PROBE_IDLE_INTERVAL, INTERVAL as PROBE_INTERVAL, Probe};
+
+use self::{
+    broadcast::{BroadcastWatch, Flow},
+    cam::CamRefresh,
+    log::DropLog,
+    paths::Paths,
+    peers::Peers,
+    probe::Prober,
+    transmit::{Label, Outbox},
+};
+use crate::{
+    guard::{self, Guard, Limits, Origin},
+    mss, segment,
+    switch::{Egress, Port, Switch},
+};
+
+/// What a node is told once.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    pub role: Role,
+    /// A client's own address; a LAN gateway has none.
+    pub mac: Option<Mac>,
+    /// The inner MTU in bytes, without the Ethernet header.
+    pub mtu: u16,
+    /// What a member may send.
+    pub limits: Limits,
+    /// Random per process: keys the flow hash and the nonces of probes.
+    pub flow_key: u64,
+}
+
+/// A path, named by the shell.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct PathId(pub u32);
+
+/// What a datagram held for the device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Delivery<'a> {
+    /// A finished frame to write.
+    Frame(&'a [u8]),
+    /// A fragment that was kept, or a probe.
+    Nothing,
+}
+
+/// Who we are in the room, as the last welcome has said.
+#[derive(Debug)]
+struct Me {
+    id: MemberId,
+    incarnation: Incarnation,
+    sealed: bool,
+}
+
+/// An endpoint of a room.
+#[derive(Debug)]
+pub struct Node {
+    config: NodeConfig,
+    me: Option<Me>,
+    switch: Switch,
+    /// In front of our own device, for frames out.
+    guard: Guard,
+    peers: Peers,
+    /// How many members the last welcome has counted, us included.
+    expected: u16,
+    paths: Paths,
+    outbox: Outbox,
+    prober: Option<Prober>,
+    cam: CamRefresh,
+    broadcast: BroadcastWatch,
+    /// A LAN gateway's own link.
+    lan_link: Option<bool>,
+    told_gateway: Option<bool>,
+    told_link: Option<bool>,
+    reassembly_due: Option<Instant>,
+    counters: Counters,
+    drop_log: DropLog,
+    /// Drained by the shell after every input, which is its bound: one input makes a few, or a few per member.
+    outputs: VecDeque<Output>,
+    /// The frame for the device, where it is not the datagram's own bytes.
+    buffer: Vec<u8>,
+    /// Where super-frames are cut.
+    segments: Vec<u8>,
+}
+
+impl Node {
+    /// A node that is in no room and has no path.
+    pub fn new(config: NodeConfig, now: Instant) -> Node {
+        let origin = match config.role {
+            Role::Gateway => Origin::Lan,
+            Role::Client => Origin::Member {
+                mac: config.mac.unwrap_or(Mac::ZERO),
+            },
+        };
+        Node {
+            me: None,
+            switch: Switch::new(config.role, config.mac),
+            guard: Guard::new(origin, config.mtu, &config.limits, now),
+            peers: Peers::new(config.limits.clone(), config.mtu),
+            expected: 0,
+            paths: Paths::default(),
+            outbox: Outbox::new(),
+            prober: None,
+            cam: CamRefresh::default(),
+            broadcast: BroadcastWatch::default(),
+            lan_link: None,
+            told_gateway: None,
+            told_link: None,
+            reassembly_due: None,
+            counters: Counters::default(),
+            drop_log: DropLog::new(),
+            outputs: VecDeque::new(),
+            buffer: Vec::new(),
+            segments: Vec::new(),
+            config,
+        }
+    }
+
+    /// Takes a frame from the device and queues it for the room.
+    ///
+    /// # Errors
+    /// Why it goes no further; counted already.
+    pub fn handle_frame(&mut self, now: Instant, frame: Frame<'_>) -> Result<(), DropReason> {
+        self.forward(now, frame).inspect_err(|&reason| {
+            self.counters.drops.count(reason);
+            self.drop_log.frame(now, frame.bytes, reason);
+        })
+    }
+
+    /// A path can carry datagrams of up to `budget` bytes. The newest path takes the frames.
+    pub fn path_up(&mut self, now: Instant, path: PathId, budget: u16) {
+        self.paths.up(now, path, budget);
+    }
+
+    /// A path carries `budget` bytes from now on.
+    pub fn path_budget(&mut self, now: Instant, path: PathId, budget: u16) {
+        if self.paths.set_budget(now, path, budget) && self.me.is_some() {
+            let message = Message::Budget {
+                member: None,
+                bytes: budget,
+            };
+            self.outputs.push_back(Output::Control(message));
+        }
+    }
+
+    /// A path is gone.
+    pub fn path_down(&mut self, _now: Instant, path: PathId) {
+        self.paths.down(path);
+        self.outbox.path_down(path, &mut self.counters.drops);
+        if self.paths.is_empty() {
+            self.outbox.discard(&mut self.counters.drops);
+        }
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.reassembly_due.is_some_and(|due| due <= now) {
+            for peer in self.peers.iter_mut() {
+                peer.expire(now, &mut self.counters.drops);
+            }
+            self.reassembly_due = self
+                .peers
+                .iter()
+                .filter_map(|peer| peer.reassembler.poll_timeout())
+                .min();
+        }
+        while let Some(mac) = self.cam.poll(now) {
+            self.refresh(mac, RefreshReason::Periodic);
+        }
+        let news = self.broadcast.poll(now);
+        self.tell_broadcast(news);
+        self.send_probe(now);
+    }
+
+    /// What is to be done besides frames and datagrams.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// The next datagram for `path`, numbered and cut to what the way to its destination takes. One call, one datagram.
+    pub fn poll_transmit(&mut self, _now: Instant, path: PathId) -> Option<Bytes> {
+        let me = self.me.as_ref()?;
+        let own = self.paths.budget(path)?;
+        let drops = &mut self.counters.drops;
+        let departure = if self.paths.active() == Some(path) {
+            let budget_to = |destination| Some(self.peers.budget_to(destination)?.min(own));
+            self.outbox.pop(me, path, budget_to, drops)?
+        } else {
+            self.outbox.next_piece(path)?.into()
+        };
+        self.counters.datagrams_out += 1;
+        self.counters.bytes_out += departure.datagram.len() as u64;
+        self.counters.fragmented_out += u64::from(departure.first_piece);
+        Some(departure.datagram)
+    }
+
+    /// True if [`Node::poll_transmit`] is worth calling.
+    pub fn has_transmit(&self, path: PathId) -> bool {
+        self.me.is_some() && self.outbox.has(path, self.paths.active() == Some(path))
+    }
+
+    /// When to call [`Node::handle_timeout`], and why.
+    pub fn poll_timeout(&self) -> Option<(Instant, Wake)> {
+        let probe = self
+            .prober
+            .as_ref()
+            .filter(|_| !self.paths.is_empty())
+            .map(Prober::due);
+        [
+            (self.reassembly_due, Wake::Reassembly),
+            (probe, Wake::Probe),
+            (self.cam.due(), Wake::CamRefresh),
+            (self.broadcast.due(), Wake::Broadcast),
+        ]
+        .into_iter()
+        .filter_map(|(due, wake)| Some((due?, wake)))
+        .min()
+    }
+
+    /// What was counted since the node was made.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// What a returned device error means for the counters: the shell's drops, in the one place where all are counted.
+    pub fn count_drop(&mut self, reason: DropReason, count: u64) {
+        self.counters.drops.add(reason, count);
+    }
+
+    /// Our own id and incarnation in the room, once welcomed.
+    pub fn member(&self) -> Option<(MemberId, Incarnation)> {
+        self.me.as_ref().map(|me| (me.id, me.incarnation))
+    }
+
+    /// The other members.
+    pub fn roster(&self) -> impl Iterator<Item = &Member> {
+        self.peers.iter().map(|peer| &peer.member)
+    }
+
+    /// What of each other member's was dropped.
+    pub fn member_drops(&self) -> impl Iterator<Item = (MemberId, &DropCounters)> {
+        self.peers.iter().map(|peer| (peer.member.id, &peer.drops))
+    }
+
+    /// The room's LAN gateway, if it is another member and there.
+    pub fn gateway(&self) -> Option<&Member> {
+        self.peers.get(self.switch.gateway()?).map(|peer| &peer.member)
+    }
+
+    /// The smoothed round trip to the LAN gateway, queues included.
+    pub fn gateway_rtt(&self) -> Option<Duration> {
+        self.prober.as_ref()?.rtt()
+    }
+
+    /// Frames and probes that wait for a path to have room.
+    pub fn queued(&self) -> usize {
+        self.outbox.len()
+    }
+
+    fn forward(&mut self, now: Instant, frame: Frame<'_>) -> Result<(), DropReason> {
+        if self.config.role == Role::Gateway {
+            self.switch.concerns_room(frame)?;
+        }
+        if self.me.is_none() || self.paths.is_empty() {
+            return Err(DropReason::NoPath);
+        }
+        let class = self.guard.admit(now, frame)?;
+        let destination = match self.switch.forward(now, Port::Device, frame)? {
+            Egress::Flood => Destination::Flood,
+            Egress::Member(member) => Destination::Member(member),
+            Egress::UnknownVia(gateway) => {
+                self.guard.admit_unknown_unicast(now, frame)?;
+                Destination::Member(gateway)
+            }
+            Egress::Device | Egress::UnknownOnLan => return Err(DropReason::Reflection),
+        };
+        let label = Label {
+            kind: Kind::Frame,
+            class,
+            flow: guard::flow_hash(self.config.flow_key, frame.bytes),
+            destination,
+        };
+        let segments = self.queue(now, label, frame)?;
+        self.note_queued(now, frame, destination, segments);
+        Ok(())
+    }
+
+    /// Queues every segment of `frame`, and returns how many there were.
+    fn queue(&mut self, now: Instant, label: Label, frame: Frame<'_>) -> Result<u64, DropReason> {
+        let (budget, lasting) = self.budgets_to(now, label.destination);
+        let largest = match frame.offload {
+            // What TCP sent as one is cut to fit; anything else is what its sender made it.
+            Offload::TcpSegments { .. } => mtu::whole_payload(budget),
+            Offload::None | Offload::ChecksumNeeded { .. } | Offload::UdpSegments { .. } => {
+                mtu::frame_limit(self.config.mtu)
+            }
+        };
+        let (outbox, counters) = (&mut self.outbox, &mut self.counters);
+        let mut segments = 0;
+        segment::for_each_segment(frame, largest, &mut self.segments, |segment| {
+            segments += 1;
+            let clamped = &mut counters.mss_clamped;
+            let clamp = |bytes: &mut [u8]| *clamped += u64::from(mss::clamp(bytes, lasting));
+            outbox.queue(now, label, segment, clamp, &mut counters.drops);
+        })?;
+        Ok(segments)
+    }
+
+    /// What fits on the way to a destination now, and what a TCP connection should count on.
+    fn budgets_to(&self, now: Instant, destination: Destination) -> (u16, u16) {
+        let own = self.paths.active_leg();
+        let now_own = own.map_or(mtu::MIN_BUDGET, |leg| leg.budget());
+        let budget = self
+            .peers
+            .budget_to(destination)
+            .map_or(now_own, |theirs| theirs.min(now_own));
+        let lasting = self.paths.lasting_budget(now);
+        let lasting = match destination {
+            Destination::Member(id) => self
+                .peers
+                .get(id)
+                .map_or(lasting, |peer| peer.leg.lasting_budget(now).min(lasting)),
+            // Nobody opens a TCP connection to a group.
+            Destination::Flood | Destination::Group(_) => lasting,
+        };
+        (budget, lasting)
+    }
+
+    fn note_queued(&mut self, now: Instant, frame: Frame<'_>, destination: Destination, segments: u64) {
+        self.counters.frames_out += segments;
+        self.note_activity();
+        let peer = match destination {
+            Destination::Member(id) => Some(id),
+            Destination::Flood | Destination::Group(_) => None,
+        };
+        log::forwarded("out", peer, frame.bytes);
+        if EtherView::parse(frame.bytes).is_ok_and(|view| view.destination().is_multicast()) {
+            self.counters.broadcast_out += segments;
+            if self.switch.gateway().is_some() {
+                let news = self.broadcast.sent(now);
+                self.tell_broadcast(news);
+            }
+        }
+    }
+
+    fn note_activity(&mut self) {
+        if let Some(prober) = &mut self.prober {
+            prober.note_activity();
+        }
+    }
+
+    fn tell_broadcast(&mut self, news: Option<Flow>) {
+        if let Some(Flow { to_room, from_lan }) = news {
+            self.tell(Event::BroadcastFlowing { to_room, from_lan });
+        }
+    }
+
+    fn send_probe(&mut self, now: Instant) {
+        if self.me.is_none() || self.paths.is_empty() {
+            return;
+        }
+        let Some(prober) = &mut self.prober else {
+            return;
+        };
+        let target = prober.target();
+        if let Some(probe) = prober.poll(now) {
+            let drops = &mut self.counters.drops;
+            self.outbox
+                .queue(now, Label::probe(target), &probe.encode(), |_| {}, drops);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,207 @@
+//! What the relay tells a node on the control stream, and what a node does about it.
+
+use std::time::Instant;
+
+use lanparty_wire::{
+    Incarnation, LeaveReason, MemberId,
+    control::{Member, Message, Role, Welcome},
+};
+
+use super::{
+    Me, Node, cam,
+    event::{Event, Output, RefreshReason},
+    peers::Arrival,
+    probe::Prober,
+};
+
+impl Node {
+    /// Takes a control message. Messages come before the frames that were received with them.
+    pub fn handle_control(&mut self, now: Instant, message: &Message) {
+        match message {
+            Message::Welcome(welcome) => self.welcome(welcome),
+            Message::Joined { member } => self.joined(now, member),
+            Message::Left {
+                member,
+                incarnation,
+                reason,
+            } => self.left(*member, *incarnation, reason),
+            Message::Budget {
+                member: Some(member),
+                bytes,
+            } => self.peers.set_budget(now, *member, *bytes),
+            Message::LanLink {
+                member: Some(member),
+                up,
+            } => self.gateway_link(*member, *up),
+            // The shell's: what ends a connection, and what does not concern frames.
+            Message::Hello(_)
+            | Message::Reject { .. }
+            | Message::Budget { member: None, .. }
+            | Message::LanLink { member: None, .. }
+            | Message::Group { .. }
+            | Message::Envelope { .. }
+            | Message::Stats(_)
+            | Message::Goodbye { .. }
+            | Message::Unknown => {}
+        }
+    }
+
+    /// The LAN gateway's own cable was plugged or pulled.
+    pub fn lan_link(&mut self, now: Instant, up: bool) {
+        if self.lan_link == Some(up) {
+            return;
+        }
+        let was = self.lan_link.replace(up);
+        self.tell_relay(Message::LanLink { member: None, up });
+        if up && was == Some(false) {
+            for mac in self.cam.all(now) {
+                self.refresh(mac, RefreshReason::LinkUp);
+            }
+        }
+    }
+
+    fn welcome(&mut self, welcome: &Welcome) {
+        for member in self.peers.park() {
+            self.tell_left(member, LeaveReason::Unknown);
+        }
+        self.switch.clear();
+        self.cam.clear();
+        self.me = Some(Me {
+            id: welcome.member,
+            incarnation: welcome.incarnation,
+            sealed: welcome.sealed,
+        });
+        self.expected = welcome.members;
+        self.tell(Event::Joined {
+            member: welcome.member,
+            mode: welcome.mode,
+            members: welcome.members,
+        });
+        if let Some(up) = self.lan_link {
+            self.tell_relay(Message::LanLink { member: None, up });
+        }
+        if welcome.gateway.is_none() {
+            self.gateway_is(false);
+        }
+        self.all_named();
+    }
+
+    fn joined(&mut self, now: Instant, member: &Member) {
+        if self.me.as_ref().is_none_or(|me| me.id == member.id) {
+            return;
+        }
+        if let Some(peer) = self.peers.get(member.id) {
+            let mac = peer.member.mac;
+            self.switch.remove(member.id, mac);
+        }
+        let arrival = self.peers.join(now, member.clone());
+        self.switch.add(member.id, member.role, member.mac);
+        match arrival {
+            Arrival::Known => {}
+            Arrival::New => self.tell(Event::MemberJoined {
+                member: member.clone(),
+            }),
+            Arrival::Reborn(before) => {
+                self.tell_left(before, LeaveReason::Displaced);
+                self.tell(Event::MemberJoined {
+                    member: member.clone(),
+                });
+            }
+        }
+        match (self.config.role, member.role, member.mac) {
+            (Role::Client, Role::Gateway, _) => self.gateway_came(now, member),
+            (Role::Gateway, Role::Client, Some(mac)) => {
+                self.cam.add(now, member.id, mac);
+                self.refresh(mac, RefreshReason::PeerJoined);
+            }
+            (Role::Client | Role::Gateway, Role::Client | Role::Gateway, _) => {}
+        }
+        self.all_named();
+    }
+
+    fn left(&mut self, id: MemberId, incarnation: Incarnation, reason: &LeaveReason) {
+        let was_present = self.peers.get(id).is_some();
+        let Some(member) = self.peers.leave(id, incarnation) else {
+            return;
+        };
+        if was_present {
+            self.switch.remove(id, member.mac);
+            self.cam.remove(id);
+        }
+        let gateway = member.role == Role::Gateway;
+        self.tell_left(member, reason.clone());
+        if gateway {
+            self.gateway_is(false);
+        }
+    }
+
+    fn gateway_came(&mut self, now: Instant, member: &Member) {
+        if self.prober.as_ref().is_none_or(|p| p.target() != member.id) {
+            self.prober = Some(Prober::new(member.id, self.config.flow_key, now));
+        }
+        self.gateway_is(true);
+        if let Some(up) = member.lan_link {
+            self.gateway_link(member.id, up);
+        }
+    }
+
+    /// Tells whether there is a LAN gateway if that is news.
+    fn gateway_is(&mut self, present: bool) {
+        if self.config.role == Role::Gateway {
+            return;
+        }
+        if !present {
+            self.prober = None;
+            self.broadcast = Default::default();
+            self.told_link = None;
+        }
+        if self.told_gateway != Some(present) {
+            self.told_gateway = Some(present);
+            self.tell(Event::GatewayPresent(present));
+        }
+    }
+
+    fn gateway_link(&mut self, member: MemberId, up: bool) {
+        let Some(peer) = self.peers.get_mut(member) else {
+            return;
+        };
+        peer.member.lan_link = Some(up);
+        if peer.member.role == Role::Gateway && self.told_link != Some(up) {
+            self.told_link = Some(up);
+            self.tell(Event::LanLink(up));
+        }
+    }
+
+    /// Once everybody is named whom the welcome has counted, those that were known before and were not named are gone.
+    fn all_named(&mut self) {
+        if self.peers.len() + 1 < usize::from(self.expected) {
+            return;
+        }
+        for member in self.peers.forget_parked() {
+            self.tell_left(member, LeaveReason::Unknown);
+        }
+    }
+
+    /// Shows an address to the LAN's switches, unless the cable is out.
+    pub(super) fn refresh(&mut self, mac: lanparty_wire::Mac, reason: RefreshReason) {
+        if self.lan_link == Some(false) {
+            return;
+        }
+        self.tell(Event::CamRefresh { mac, reason });
+        self.outputs.push_back(Output::Inject(cam::frame(mac)));
+    }
+
+    fn tell_left(&mut self, member: Member, reason: LeaveReason) {
+        self.tell(Event::MemberLeft { member, reason });
+    }
+
+    pub(super) fn tell(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    fn tell_relay(&mut self, message: Message) {
+        if self.me.is_some() {
+            self.outputs.push_back(Output::Control(message));
+        }
+    }
+}

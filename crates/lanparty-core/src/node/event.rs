@@ -1,0 +1,80 @@
+//! What a node tells its shell, and what it wakes up for.
+
+use std::time::Duration;
+
+use lanparty_wire::{
+    LeaveReason, Mac, MemberId,
+    control::{Member, Message, Mode},
+};
+
+/// A rare effect of an input. Drained after every input call until there is none.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Output {
+    /// To be sent on the control stream.
+    Control(Message),
+    /// A frame of our own for the device (the LAN gateway's address-table refresh).
+    Inject(Vec<u8>),
+    /// Something that a user or a log would notice.
+    Event(Event),
+}
+
+/// What a user would notice.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Event {
+    /// We are in the room; `members` counts us too.
+    Joined {
+        member: MemberId,
+        mode: Mode,
+        members: u16,
+    },
+    /// The room's LAN gateway is there, or not. Told first on joining, then when it changes.
+    GatewayPresent(bool),
+    /// The LAN gateway's cable has a link, or not.
+    LanLink(bool),
+    /// Another member is there that was not before. A reconnect of ours alone tells nobody anew.
+    MemberJoined { member: Member },
+    /// Another member is gone.
+    MemberLeft { member: Member, reason: LeaveReason },
+    /// Broadcast and multicast frames since the LAN gateway is there: whether we sent some to the room, and whether some came
+    /// back from its LAN. Told at once when both are true, and after a while when only one is.
+    BroadcastFlowing { to_room: bool, from_lan: bool },
+    /// The round trip to the LAN gateway and back: the first one, and then when it has changed enough to matter.
+    GatewayRtt(Duration),
+    /// A frame goes out on the LAN so that its switches know where a member's address is.
+    CamRefresh { mac: Mac, reason: RefreshReason },
+}
+
+/// Why switches are told of an address.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum RefreshReason {
+    /// Before their tables forget it.
+    Periodic,
+    /// Its member has joined.
+    PeerJoined,
+    /// The LAN's link is back, perhaps on another switch.
+    LinkUp,
+}
+
+impl RefreshReason {
+    /// The name in logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            RefreshReason::Periodic => "periodic",
+            RefreshReason::PeerJoined => "peer_joined",
+            RefreshReason::LinkUp => "link_up",
+        }
+    }
+}
+
+/// Why a node wants to be woken.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Wake {
+    /// A fragmented frame has waited long enough for its rest.
+    Reassembly,
+    /// A probe to the LAN gateway is due.
+    Probe,
+    /// An address must be shown to the LAN's switches again.
+    CamRefresh,
+    /// Broadcasts have gone one way only for long enough to say so.
+    Broadcast,
+}

@@ -1,0 +1,216 @@
+//! The other members of the room, and what is kept of each: its guard, its replay windows, its unfinished frames, its drops.
+//!
+//! All of it belongs to one incarnation. A reconnect of our own changes nobody else's, so with a new welcome the known members are
+//! parked, and those that the relay names again with the same incarnation go on where they were: a window that was emptied would
+//! take replays for new.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use lanparty_wire::{
+    Destination, DropCounters, DropReason, GroupHandle, Incarnation, Mac, MemberId, TAG_LEN,
+    control::{Member, Role},
+    mtu,
+};
+
+use super::{leg::Leg, probe::Answers};
+use crate::{
+    fragment::Reassembler,
+    guard::{Guard, Limits, Origin},
+    replay::ReplayWindow,
+};
+
+/// One other member.
+#[derive(Debug)]
+pub struct Peer {
+    pub member: Member,
+    pub guard: Guard,
+    pub leg: Leg,
+    pub windows: Windows,
+    pub reassembler: Reassembler,
+    pub answers: Answers,
+    pub drops: DropCounters,
+}
+
+/// One replay window per destination value.
+#[derive(Debug, Default)]
+pub struct Windows {
+    unicast: ReplayWindow,
+    flood: ReplayWindow,
+    groups: BTreeMap<GroupHandle, ReplayWindow>,
+}
+
+impl Windows {
+    /// See [`ReplayWindow::check`].
+    pub fn check(&self, destination: Destination, sequence: u64) -> Result<(), DropReason> {
+        match destination {
+            Destination::Member(_) => self.unicast.check(sequence),
+            Destination::Flood => self.flood.check(sequence),
+            Destination::Group(handle) => self
+                .groups
+                .get(&handle)
+                .map_or(Ok(()), |window| window.check(sequence)),
+        }
+    }
+
+    /// See [`ReplayWindow::commit`].
+    pub fn commit(&mut self, destination: Destination, sequence: u64) -> Result<(), DropReason> {
+        match destination {
+            Destination::Member(_) => self.unicast.commit(sequence),
+            Destination::Flood => self.flood.commit(sequence),
+            Destination::Group(handle) => self.groups.entry(handle).or_default().commit(sequence),
+        }
+    }
+}
+
+impl Peer {
+    fn new(member: Member, limits: &Limits, inner_mtu: u16, now: Instant) -> Peer {
+        let origin = match member.role {
+            Role::Gateway => Origin::Lan,
+            // Nothing passes for a client that has announced no address.
+            Role::Client => Origin::Member {
+                mac: member.mac.unwrap_or(Mac::ZERO),
+            },
+        };
+        Peer {
+            guard: Guard::new(origin, inner_mtu, limits, now),
+            leg: Leg::new(now, member.budget),
+            windows: Windows::default(),
+            reassembler: Reassembler::new(mtu::frame_limit(inner_mtu.max(mtu::DEFAULT_MTU)) + TAG_LEN),
+            answers: Answers::new(now),
+            drops: DropCounters::default(),
+            member,
+        }
+    }
+
+    /// True if `member` is the same life of the same member.
+    fn continues(&self, member: &Member) -> bool {
+        let mine = &self.member;
+        mine.incarnation == member.incarnation
+            && mine.role == member.role
+            && mine.mac == member.mac
+            && mine.identity == member.identity
+    }
+}
+
+/// What a joined message meant.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Arrival {
+    /// It was not there before.
+    New,
+    /// It was there all the time: our own connection was away, or something about it was told anew.
+    Known,
+    /// It was there in an earlier life.
+    Reborn(Member),
+}
+
+/// All other members.
+#[derive(Debug)]
+pub struct Peers {
+    present: BTreeMap<MemberId, Peer>,
+    parked: BTreeMap<MemberId, Peer>,
+    inner_mtu: u16,
+    limits: Limits,
+    /// The least budget of all; `None` if there is nobody.
+    least: Option<u16>,
+}
+
+impl Peers {
+    /// Nobody is there.
+    pub fn new(limits: Limits, inner_mtu: u16) -> Peers {
+        Peers {
+            present: BTreeMap::new(),
+            parked: BTreeMap::new(),
+            inner_mtu,
+            limits,
+            least: None,
+        }
+    }
+
+    /// Sets everybody aside until the relay names them again. Returns those that it has not named since the last time.
+    pub fn park(&mut self) -> Vec<Member> {
+        let gone = self.forget_parked();
+        self.parked = std::mem::take(&mut self.present);
+        self.least = None;
+        gone
+    }
+
+    /// The relay has named everybody; who is still set aside is gone.
+    pub fn forget_parked(&mut self) -> Vec<Member> {
+        std::mem::take(&mut self.parked)
+            .into_values()
+            .map(|peer| peer.member)
+            .collect()
+    }
+
+    /// The relay names a member.
+    pub fn join(&mut self, now: Instant, member: Member) -> Arrival {
+        let id = member.id;
+        let before = self.present.remove(&id).or_else(|| self.parked.remove(&id));
+        let (mut peer, arrival) = match before {
+            None => (None, Arrival::New),
+            Some(peer) if peer.continues(&member) => (Some(peer), Arrival::Known),
+            Some(peer) => (None, Arrival::Reborn(peer.member)),
+        };
+        if let Some(peer) = &mut peer {
+            peer.leg.set(now, member.budget);
+            peer.member = member.clone();
+        }
+        let peer = peer.unwrap_or_else(|| Peer::new(member, &self.limits, self.inner_mtu, now));
+        self.present.insert(id, peer);
+        self.weigh();
+        arrival
+    }
+
+    /// A member has left. `None` if that life of it was not known.
+    pub fn leave(&mut self, id: MemberId, incarnation: Incarnation) -> Option<Member> {
+        let is_meant = |peer: &Peer| peer.member.incarnation == incarnation;
+        let table = [&mut self.present, &mut self.parked]
+            .into_iter()
+            .find(|table| table.get(&id).is_some_and(is_meant))?;
+        let left = table.remove(&id)?;
+        self.weigh();
+        Some(left.member)
+    }
+
+    /// A member's leg carries `budget` from now on.
+    pub fn set_budget(&mut self, now: Instant, id: MemberId, budget: u16) {
+        if let Some(peer) = self.present.get_mut(&id) {
+            peer.leg.set(now, budget);
+            peer.member.budget = budget;
+            self.weigh();
+        }
+    }
+
+    /// The smallest budget of the members that a destination covers; `None` if it covers nobody.
+    pub fn budget_to(&self, destination: Destination) -> Option<u16> {
+        match destination {
+            Destination::Member(id) => self.present.get(&id).map(|peer| peer.leg.budget()),
+            // A group of ours covers at most everybody.
+            Destination::Flood | Destination::Group(_) => self.least,
+        }
+    }
+
+    pub fn get(&self, id: MemberId) -> Option<&Peer> {
+        self.present.get(&id)
+    }
+
+    pub fn get_mut(&mut self, id: MemberId) -> Option<&mut Peer> {
+        self.present.get_mut(&id)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Peer> {
+        self.present.values()
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Peer> {
+        self.present.values_mut()
+    }
+
+    pub fn len(&self) -> usize {
+        self.present.len()
+    }
+
+    fn weigh(&mut self) {
+        self.least = self.present.values().map(|peer| peer.leg.budget()).min();
+    }
+}

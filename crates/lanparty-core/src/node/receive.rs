@@ -1,0 +1,246 @@
+//! From a datagram to a frame for the device: who sent it, whether it is new, whether it is whole, whether it is allowed.
+//!
+//! The order matters. What is cheap and needs no trust comes first; the replay window moves only for what has proven genuine; the
+//! guard sees whole frames only; the switch has the last word about where a frame may go.
+
+use std::time::Instant;
+
+use lanparty_wire::{
+    Destination, DropReason, EtherView, Frame, HEADER_LEN, Header, Kind, MIN_FRAME_LEN, MemberId, ethertype,
+};
+
+use super::{
+    Delivery, Node, PathId,
+    event::{Event, Output},
+    log,
+    peers::Peer,
+    probe::Probe,
+    transmit::Label,
+};
+use crate::{
+    mss,
+    switch::{Egress, Port},
+};
+
+/// Where the frame for the device stands.
+enum Place {
+    /// In the datagram, behind its header.
+    Datagram,
+    /// In the node's own buffer.
+    Buffer,
+    /// There is none.
+    Nowhere,
+}
+
+impl Node {
+    /// Takes a datagram from a path. A frame in it is to be written to the device.
+    ///
+    /// # Errors
+    /// Why it goes no further; counted already.
+    pub fn handle_datagram<'a>(
+        &'a mut self,
+        now: Instant,
+        path: PathId,
+        datagram: &'a [u8],
+    ) -> Result<Delivery<'a>, DropReason> {
+        self.counters.datagrams_in += 1;
+        self.counters.bytes_in += datagram.len() as u64;
+        match self.receive(now, path, datagram) {
+            Ok(Place::Nowhere) => Ok(Delivery::Nothing),
+            Ok(Place::Datagram) => Ok(Delivery::Frame(&datagram[HEADER_LEN..])),
+            Ok(Place::Buffer) => Ok(Delivery::Frame(&self.buffer)),
+            Err(reason) => {
+                self.counters.drops.count(reason);
+                self.drop_log.datagram(now, datagram, reason);
+                Err(reason)
+            }
+        }
+    }
+
+    fn receive(&mut self, now: Instant, path: PathId, datagram: &[u8]) -> Result<Place, DropReason> {
+        let me = self.me.as_ref().ok_or(DropReason::NoPath)?;
+        if !self.paths.is_up(path) {
+            return Err(DropReason::NoPath);
+        }
+        let (header, rest) = Header::decode(datagram).map_err(|_| DropReason::Malformed)?;
+        if header.source == me.id {
+            return Err(DropReason::Reflection);
+        }
+        if let Destination::Member(id) = header.destination
+            && id != me.id
+        {
+            return Err(DropReason::Misdirected);
+        }
+        let sealed = me.sealed;
+        let result = self.accept(now, &header, rest, sealed);
+        if let Err(reason) = result
+            && let Some(peer) = self.peers.get_mut(header.source)
+        {
+            peer.drops.count(reason);
+        }
+        result
+    }
+
+    /// What a member has sent, once it is clear who.
+    fn accept(
+        &mut self,
+        now: Instant,
+        header: &Header,
+        rest: &[u8],
+        sealed: bool,
+    ) -> Result<Place, DropReason> {
+        let peer = self
+            .peers
+            .get_mut(header.source)
+            .ok_or(DropReason::UnknownSource)?;
+        peer.windows.check(header.destination, header.sequence)?;
+        let mut place = Place::Datagram;
+        if header.fragment {
+            let drops = &mut self.counters.drops;
+            let Some((_, payload)) = peer.reassembler.insert(now, header, rest, drops)? else {
+                self.reassembly_due = self.reassembly_due.or(peer.reassembler.poll_timeout());
+                return Ok(Place::Nowhere);
+            };
+            self.counters.reassembled_in += 1;
+            self.buffer.clear();
+            self.buffer.extend_from_slice(payload);
+            place = Place::Buffer;
+        }
+        open(header, sealed)?;
+        peer.windows.commit(header.destination, header.sequence)?;
+        match (header.kind, place) {
+            (Kind::Frame, Place::Datagram) => self.deliver(now, header.source, rest),
+            (Kind::Frame, _) => {
+                let payload = std::mem::take(&mut self.buffer);
+                let delivered = self.deliver(now, header.source, &payload);
+                if matches!(delivered, Ok(Place::Buffer)) {
+                    // A changed copy took the buffer's place.
+                    return delivered;
+                }
+                self.buffer = payload;
+                delivered.map(|_| Place::Buffer)
+            }
+            (Kind::Probe, Place::Datagram) => self.answer(now, header, rest),
+            // No probe is longer than a datagram.
+            (Kind::Probe, _) => Err(DropReason::Malformed),
+        }
+    }
+
+    /// Passes a whole frame through guard and switch. [`Place::Datagram`] stands for `frame` as it is.
+    fn deliver(&mut self, now: Instant, from: MemberId, frame: &[u8]) -> Result<Place, DropReason> {
+        let peer = self.peers.get_mut(from).ok_or(DropReason::UnknownSource)?;
+        peer.guard.admit(now, Frame::plain(frame))?;
+        match self
+            .switch
+            .forward(now, Port::Member(from), Frame::plain(frame))?
+        {
+            Egress::Device => {}
+            Egress::UnknownOnLan => peer.guard.admit_unknown_unicast(now, Frame::plain(frame))?,
+            Egress::Member(_) | Egress::UnknownVia(_) | Egress::Flood => return Err(DropReason::Reflection),
+        }
+        let budget = self.paths.lasting_budget(now).min(peer.leg.lasting_budget(now));
+        self.note_delivered(now, from, frame);
+        if frame.len() >= MIN_FRAME_LEN && !may_open_tcp(frame) {
+            return Ok(Place::Datagram);
+        }
+        self.buffer.clear();
+        self.buffer.extend_from_slice(frame);
+        if self.buffer.len() < MIN_FRAME_LEN {
+            self.buffer.resize(MIN_FRAME_LEN, 0);
+        }
+        if mss::clamp(&mut self.buffer, budget) {
+            self.counters.mss_clamped += 1;
+        }
+        Ok(Place::Buffer)
+    }
+
+    fn note_delivered(&mut self, now: Instant, from: MemberId, frame: &[u8]) {
+        self.counters.frames_in += 1;
+        self.note_activity();
+        log::forwarded("in", Some(from), frame);
+        let group = EtherView::parse(frame).is_ok_and(|view| view.destination().is_multicast());
+        if !group {
+            return;
+        }
+        if self.switch.gateway() == Some(from) {
+            self.counters.broadcast_in_lan += 1;
+            let news = self.broadcast.heard(now);
+            self.tell_broadcast(news);
+        } else {
+            self.counters.broadcast_in_members += 1;
+        }
+    }
+
+    /// A probe: a question to answer, or the answer to ours.
+    fn answer(&mut self, now: Instant, header: &Header, payload: &[u8]) -> Result<Place, DropReason> {
+        let probe = Probe::decode(payload).ok_or(DropReason::Malformed)?;
+        if !matches!(header.destination, Destination::Member(_)) {
+            return Err(DropReason::Malformed);
+        }
+        match probe {
+            Probe::Request(nonce) => {
+                let peer = self
+                    .peers
+                    .get_mut(header.source)
+                    .ok_or(DropReason::UnknownSource)?;
+                if !peer.answers.allow(now) {
+                    return Err(DropReason::NeighborRate);
+                }
+                let label = Label::probe(header.source);
+                let answer = Probe::Answer(nonce).encode();
+                self.outbox
+                    .queue(now, label, &answer, |_| {}, &mut self.counters.drops);
+                self.counters.probes_answered += 1;
+            }
+            Probe::Answer(nonce) => {
+                let Some(prober) = self.prober.as_mut().filter(|p| p.target() == header.source) else {
+                    return Err(DropReason::Malformed);
+                };
+                if let Some(rtt) = prober.answered(now, nonce) {
+                    self.outputs.push_back(Output::Event(Event::GatewayRtt(rtt)));
+                }
+            }
+        }
+        Ok(Place::Nowhere)
+    }
+}
+
+/// The place where a sealed payload is opened. An open room knows no keys.
+fn open(header: &Header, sealed: bool) -> Result<(), DropReason> {
+    if sealed || header.key_id != 0 {
+        return Err(DropReason::WrongKey);
+    }
+    Ok(())
+}
+
+/// True if the frame may carry an MSS option: TCP with SYN, or IPv6 with headers in front of whatever it is. Only such a frame is copied on
+/// its way to the device.
+fn may_open_tcp(frame: &[u8]) -> bool {
+    const TCP: u8 = 6;
+    const SYN: u8 = 2;
+    let Ok(view) = EtherView::parse(frame) else {
+        return false;
+    };
+    let packet = view.payload();
+    let syn = |at: usize| packet.get(at + 13).is_some_and(|flags| flags & SYN != 0);
+    match (view.type_or_length(), packet) {
+        (ethertype::IPV4, [first, _, _, _, _, _, _, _, _, TCP, ..]) => syn(usize::from(first & 0xf) * 4),
+        (ethertype::IPV6, [_, _, _, _, _, _, next, ..]) => match *next {
+            TCP => syn(40),
+            // UDP and ICMPv6 are what there is besides; anything else may have TCP behind it.
+            17 | 58 => false,
+            _ => true,
+        },
+        _ => false,
+    }
+}
+
+impl Peer {
+    /// Forgets unfinished frames whose time is over, counted with the member and with the node.
+    pub fn expire(&mut self, now: Instant, total: &mut lanparty_wire::DropCounters) {
+        let mut drops = lanparty_wire::DropCounters::default();
+        self.reassembler.expire(now, &mut drops);
+        self.drops.merge(&drops);
+        total.merge(&drops);
+    }
+}

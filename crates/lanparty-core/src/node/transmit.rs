@@ -1,0 +1,251 @@
+//! From a frame to datagrams: queueing, and on dequeue numbering, sealing and cutting.
+//!
+//! A frame is copied once, into an arena with room for the headers in front, and stays unnumbered in the scheduler. Only when the path
+//! has room for it does it get its sequence number, its seal and its pieces: so numbers leave in order whatever the scheduler
+//! preferred, and a leg's budget is that of the moment of leaving.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Instant,
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+use lanparty_wire::{
+    Class, Destination, DropCounters, DropReason, FRAGMENT_HEADER_LEN, FragmentHeader, HEADER_LEN, Header,
+    Kind, MAX_SEQUENCE, MemberId,
+};
+
+use super::{Me, PathId};
+use crate::{
+    fragment::{self, Cut},
+    scheduler::{Bounds, Scheduler},
+};
+
+/// Room in front of a payload for everything that may have to stand there.
+const HEADROOM: usize = HEADER_LEN + FRAGMENT_HEADER_LEN;
+/// The arena takes memory in blocks of this size; some forty full frames share one allocation.
+const ARENA: usize = 64 * 1024;
+
+/// A payload that waits, with [`HEADROOM`] in front.
+#[derive(Debug)]
+struct Packet {
+    bytes: BytesMut,
+    kind: Kind,
+    flow: u8,
+    destination: Destination,
+}
+
+/// What is on its way out.
+#[derive(Debug)]
+pub struct Outbox {
+    scheduler: Scheduler<Packet>,
+    arena: BytesMut,
+    /// The next number for each destination value. Never forgotten, so that none is used twice in this process.
+    sequences: BTreeMap<u16, u64>,
+    /// Pieces of a frame whose first piece has left. They go before anything else: half a frame is worth nothing.
+    pieces: VecDeque<(PathId, Bytes)>,
+}
+
+/// How a payload is to be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Label {
+    pub kind: Kind,
+    pub class: Class,
+    pub flow: u8,
+    pub destination: Destination,
+}
+
+impl Label {
+    /// A probe or its answer, as urgent as what a player would notice first.
+    pub fn probe(target: MemberId) -> Label {
+        Label {
+            kind: Kind::Probe,
+            class: Class::Neighbor,
+            flow: 0,
+            destination: Destination::Member(target),
+        }
+    }
+}
+
+/// A datagram that leaves.
+#[derive(Debug)]
+pub struct Departure {
+    pub datagram: Bytes,
+    /// It is the first piece of a frame that does not fit in one.
+    pub first_piece: bool,
+}
+
+impl From<Bytes> for Departure {
+    fn from(datagram: Bytes) -> Departure {
+        Departure {
+            datagram,
+            first_piece: false,
+        }
+    }
+}
+
+impl Outbox {
+    /// Nothing waits.
+    pub fn new() -> Outbox {
+        Outbox {
+            scheduler: Scheduler::new(Bounds::default()),
+            arena: BytesMut::new(),
+            sequences: BTreeMap::new(),
+            pieces: VecDeque::new(),
+        }
+    }
+
+    /// Queues a copy of `payload`, changed in place by `edit`.
+    pub fn queue(
+        &mut self,
+        now: Instant,
+        label: Label,
+        payload: &[u8],
+        edit: impl FnOnce(&mut [u8]),
+        drops: &mut DropCounters,
+    ) {
+        let mut bytes = self.pack(&[0; HEADROOM], payload);
+        edit(&mut bytes[HEADROOM..]);
+        let packet = Packet {
+            bytes,
+            kind: label.kind,
+            flow: label.flow,
+            destination: label.destination,
+        };
+        let size = HEADER_LEN + payload.len();
+        self.scheduler
+            .push(now, label.class, label.flow, size, packet, |_| {
+                drops.count(DropReason::QueueFull);
+            });
+    }
+
+    /// The next datagram for `path`. `budget_to` tells the smallest budget on the way to a destination, `None` if nobody
+    /// is there any more.
+    pub fn pop(
+        &mut self,
+        me: &Me,
+        path: PathId,
+        budget_to: impl Fn(Destination) -> Option<u16>,
+        drops: &mut DropCounters,
+    ) -> Option<Departure> {
+        if let Some(piece) = self.next_piece(path) {
+            return Some(piece.into());
+        }
+        loop {
+            let popped = self.scheduler.pop()?;
+            let departure = match budget_to(popped.item.destination) {
+                Some(budget) => self.seal_and_cut(me, path, popped.class, popped.item, budget),
+                None => Err(DropReason::UnknownDestination),
+            };
+            match departure {
+                Ok(departure) => return Some(departure),
+                Err(reason) => drops.count(reason),
+            }
+        }
+    }
+
+    /// True if [`Outbox::pop`] has something for `path`; `active` if it is the path that frames take.
+    pub fn has(&self, path: PathId, active: bool) -> bool {
+        self.pieces.iter().any(|&(of, _)| of == path) || active && !self.scheduler.is_empty()
+    }
+
+    /// Frames and probes that wait.
+    pub fn len(&self) -> usize {
+        self.scheduler.len()
+    }
+
+    /// A path is gone, and with it what was cut for it.
+    pub fn path_down(&mut self, path: PathId, drops: &mut DropCounters) {
+        let before = self.pieces.len();
+        self.pieces.retain(|&(of, _)| of != path);
+        drops.add(DropReason::NoPath, (before - self.pieces.len()) as u64);
+    }
+
+    /// There is no path any more: nobody wants to see later what waits now.
+    pub fn discard(&mut self, drops: &mut DropCounters) {
+        self.scheduler.drain(|_| drops.count(DropReason::NoPath));
+    }
+
+    /// The pieces of `path` alone, for a path that takes no new frames.
+    pub fn next_piece(&mut self, path: PathId) -> Option<Bytes> {
+        let at = self.pieces.iter().position(|&(of, _)| of == path)?;
+        self.pieces.remove(at).map(|(_, datagram)| datagram)
+    }
+
+    /// The one place where a payload becomes datagrams: it is numbered, sealed (an open room has no key: id 0, no tag, but
+    /// [`fragment::cut`] counts one), and cut for the leg.
+    fn seal_and_cut(
+        &mut self,
+        me: &Me,
+        path: PathId,
+        class: Class,
+        packet: Packet,
+        budget: u16,
+    ) -> Result<Departure, DropReason> {
+        if me.sealed {
+            return Err(DropReason::WrongKey);
+        }
+        let header = Header {
+            kind: packet.kind,
+            fragment: false,
+            congested: false,
+            class,
+            key_id: 0,
+            flow: packet.flow,
+            source: me.id,
+            destination: packet.destination,
+            sequence: self.number(packet.destination)?,
+        };
+        let mut bytes = packet.bytes;
+        match fragment::cut(bytes.len() - HEADROOM, budget)? {
+            Cut::Whole => {
+                bytes.advance(FRAGMENT_HEADER_LEN);
+                bytes[..HEADER_LEN].copy_from_slice(&header.encode());
+                Ok(bytes.freeze().into())
+            }
+            Cut::Pieces { size } => {
+                let datagram = self.cut_up(path, &header, bytes, size);
+                Ok(Departure {
+                    datagram,
+                    first_piece: true,
+                })
+            }
+        }
+    }
+
+    /// Cuts the first piece off in place and keeps the others, each behind its own headers.
+    fn cut_up(&mut self, path: PathId, header: &Header, mut bytes: BytesMut, size: usize) -> Bytes {
+        let total = (bytes.len() - HEADROOM) as u16;
+        let rest = bytes.split_off(HEADROOM + size);
+        let mut offset = 0;
+        bytes[..HEADROOM].copy_from_slice(&fragment::piece_header(header, FragmentHeader { offset, total }));
+        offset += size as u16;
+        for piece in rest.chunks(size) {
+            let head = fragment::piece_header(header, FragmentHeader { offset, total });
+            let datagram = self.pack(&head, piece).freeze();
+            self.pieces.push_back((path, datagram));
+            offset += piece.len() as u16;
+        }
+        bytes.freeze()
+    }
+
+    fn number(&mut self, destination: Destination) -> Result<u64, DropReason> {
+        let next = self.sequences.entry(destination.to_wire()).or_insert(0);
+        let number = *next;
+        if number > MAX_SEQUENCE {
+            return Err(DropReason::WrongKey);
+        }
+        *next += 1;
+        Ok(number)
+    }
+
+    fn pack(&mut self, head: &[u8; HEADROOM], payload: &[u8]) -> BytesMut {
+        let needed = HEADROOM + payload.len();
+        if self.arena.capacity() < needed {
+            self.arena.reserve(needed.max(ARENA));
+        }
+        self.arena.extend_from_slice(head);
+        self.arena.extend_from_slice(payload);
+        self.arena.split()
+    }
+}
