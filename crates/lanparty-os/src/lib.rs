@@ -8,8 +8,19 @@
 //! with an error that says so.
 
 pub mod device;
+pub mod dirs;
+#[cfg(target_os = "linux")]
+mod feature;
+pub mod interface;
 pub mod network;
 #[cfg(target_os = "linux")]
+pub mod network_manager;
+pub mod privileges;
+#[cfg(target_os = "linux")]
+mod process;
+pub mod socket;
+#[cfg(target_os = "linux")]
 mod syscall;
+pub mod sysctl;
 #[cfg(all(test, target_os = "linux"))]
 mod testing;

@@ -5,7 +5,10 @@ use std::{
     os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
 };
 
-use tokio::io::unix::AsyncFd;
+use tokio::io::{
+    Interest,
+    unix::{AsyncFd, AsyncFdReadyGuard},
+};
 
 /// Turns -1 into the error that the kernel left.
 pub(crate) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
@@ -25,10 +28,17 @@ pub(crate) fn socket(family: libc::c_int, kind: libc::c_int, protocol: libc::c_i
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Gives a descriptor to the current tokio runtime, which tells when it is ready.
+/// Gives a descriptor to the current tokio runtime, which tells when it is ready. Errors are asked for too: an interface that goes
+/// away announces itself by nothing else.
 pub(crate) fn register(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    let interest = Interest::READABLE | Interest::ERROR;
     // SAFETY: an `OwnedFd` names one open descriptor for as long as it lives.
-    Ok(unsafe { AsyncFd::register(fd) }?)
+    Ok(unsafe { AsyncFd::register_with_interest(fd, interest) }?)
+}
+
+/// Waits until there is something to read, an error included.
+pub(crate) async fn readable(fd: &AsyncFd<OwnedFd>) -> io::Result<AsyncFdReadyGuard<'_, OwnedFd>> {
+    fd.ready(Interest::READABLE | Interest::ERROR).await
 }
 
 /// Sets a socket option to a value of plain data.

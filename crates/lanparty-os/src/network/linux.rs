@@ -168,6 +168,12 @@ impl Network {
         removed(self.handle.link().del(index).execute().await).map_err(failed("remove an interface"))
     }
 
+    pub(crate) async fn set_alias(&self, index: u32, alias: &str) -> Result<(), NetworkError> {
+        let message: LinkMessage = LinkUnspec::new_with_index(index).alias(alias).build();
+        let result = self.handle.link().change(message).execute().await;
+        result.map_err(to_io).map_err(failed("set an interface's alias"))
+    }
+
     async fn change_link(
         &self,
         interface: &str,

@@ -82,7 +82,7 @@ impl Watch {
             let wake = due.unwrap_or_else(Instant::now);
             tokio::select! {
                 () = sleep_until(wake), if due.is_some() => {}
-                guard = self.fd.readable() => {
+                guard = syscall::readable(&self.fd) => {
                     let mut guard = guard?;
                     match receive(self.fd.get_ref()) {
                         Ok(change) => note(&mut self.pending, change, self.quiet),

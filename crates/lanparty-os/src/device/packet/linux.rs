@@ -110,7 +110,7 @@ impl FrameSource for PacketSource {
         let shared = Arc::clone(&self.shared);
         let fail = |error| DeviceError::from_io("capture from", &shared.name, error);
         loop {
-            let mut guard = shared.fd.readable().await.map_err(fail)?;
+            let mut guard = syscall::readable(&shared.fd).await.map_err(fail)?;
             match receive(shared.fd.as_raw_fd(), batch, &mut self.losses) {
                 Ok(()) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),

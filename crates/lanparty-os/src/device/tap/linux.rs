@@ -15,7 +15,8 @@ use crate::{
         Batch, Device, DeviceError, FrameOrigin, FrameSink, FrameSource, Medium, OutBatch, Sent,
         SourceLosses, check_interface_name, vnet,
     },
-    syscall,
+    interface::TAP_ALIAS,
+    network, syscall,
 };
 
 /// Segments of TCP may come as super-frames, and checksums may be left to us. UDP is cut by the kernel.
@@ -67,6 +68,7 @@ impl Tap {
             index: index.cast_unsigned(),
         }));
         control.set_carrier(false)?;
+        mark(control.index(), &options.name)?;
         control.set_mac(options.mac)?;
         control.set_mtu(options.mtu)?;
         Ok(Tap(control.0))
@@ -102,7 +104,7 @@ impl FrameSource for TapSource {
         let shared = Arc::clone(&self.shared);
         let fail = |error| DeviceError::from_io("read from", &shared.name, error);
         loop {
-            let mut guard = shared.fd.readable().await.map_err(fail)?;
+            let mut guard = syscall::readable(&shared.fd).await.map_err(fail)?;
             match self.fill(batch) {
                 Ok(()) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -277,6 +279,12 @@ impl TapControl {
         };
         call().map_err(|error| DeviceError::from_io(attempt, &self.0.name, error))
     }
+}
+
+/// Lets [`crate::interface`] know our TAPs from others.
+fn mark(index: u32, name: &str) -> Result<(), DeviceError> {
+    let mark = network::blocking(async |network| network.set_alias(index, TAP_ALIAS).await);
+    mark.map_err(|error| DeviceError::from_io("mark", name, io::Error::other(error)))
 }
 
 fn open(name: &str) -> io::Result<OwnedFd> {

@@ -1,0 +1,241 @@
+//! The state directory: identity, certificate, journal, sockets; one for each instance.
+//!
+//! It is private (0700), because it holds keys and because the sockets in it give orders. A lock keeps two instances
+//! from sharing one, which would mean one identity twice and a journal of two writers.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(not(unix))]
+mod unsupported;
+
+use std::{
+    env,
+    ffi::OsString,
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
+
+#[cfg(unix)]
+use unix as imp;
+#[cfg(not(unix))]
+use unsupported as imp;
+
+const LOCK_FILE: &str = "lock";
+
+/// Where the state of an instance goes if nobody says otherwise, as the environment tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Environment {
+    pub root: bool,
+    /// `STATE_DIRECTORY`, set by systemd for units with `StateDirectory=`; several are separated by colons.
+    pub state_directory: Option<OsString>,
+    /// `XDG_STATE_HOME`
+    pub xdg_state_home: Option<OsString>,
+    /// `HOME`
+    pub home: Option<OsString>,
+}
+
+impl Environment {
+    /// That of this process.
+    pub fn of_process() -> Environment {
+        Environment {
+            root: imp::is_root(),
+            state_directory: env::var_os("STATE_DIRECTORY"),
+            xdg_state_home: env::var_os("XDG_STATE_HOME"),
+            home: env::var_os("HOME"),
+        }
+    }
+
+    /// The state directory of a role: `client`, `gateway`, `relay`.
+    ///
+    /// # Errors
+    /// [`DirError::NoDefault`] if there is neither root nor a home.
+    pub fn state_dir(&self, role: &str) -> Result<PathBuf, DirError> {
+        let absolute = |value: &Option<OsString>| {
+            value
+                .as_ref()
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute())
+        };
+        if let Some(given) = self
+            .state_directory
+            .as_ref()
+            .and_then(|value| env::split_paths(value).next())
+            && given.is_absolute()
+        {
+            return Ok(given);
+        }
+        if self.root {
+            return Ok(Path::new("/var/lib/lanparty").join(role));
+        }
+        let home = || absolute(&self.home).map(|home| home.join(".local/state"));
+        let base = absolute(&self.xdg_state_home)
+            .or_else(home)
+            .ok_or(DirError::NoDefault)?;
+        Ok(base.join("lanparty").join(role))
+    }
+}
+
+/// A state directory that belongs to this instance until the value is dropped.
+#[derive(Debug)]
+pub struct StateDir {
+    path: PathBuf,
+    /// Its lock ends when it is closed, by whatever end the process comes to.
+    _lock: File,
+}
+
+impl StateDir {
+    /// Creates the directory if it is missing, makes it private, and takes its lock.
+    ///
+    /// # Errors
+    /// [`DirError::InUse`] if another instance has it.
+    pub fn open(path: &Path) -> Result<StateDir, DirError> {
+        create_private(path)?;
+        let lock_path = path.join(LOCK_FILE);
+        let lock = imp::lock(&lock_path).map_err(|source| DirError::Io {
+            attempt: "lock",
+            path: path.to_owned(),
+            source,
+        })?;
+        match lock {
+            Some(lock) => Ok(StateDir {
+                path: path.to_owned(),
+                _lock: lock,
+            }),
+            None => Err(DirError::InUse {
+                path: path.to_owned(),
+                owner: imp::lock_owner(&lock_path),
+            }),
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Creates a directory and its parents, and closes it to everybody else.
+///
+/// # Errors
+/// What the system objects to.
+pub fn create_private(path: &Path) -> Result<(), DirError> {
+    imp::create_private(path).map_err(|source| DirError::Io {
+        attempt: "create",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Replaces a file by one with this content that only we can read. After a crash there is the old content or the new,
+/// never half of it.
+///
+/// # Errors
+/// What the system objects to.
+pub fn write_private(path: &Path, content: &[u8]) -> Result<(), DirError> {
+    imp::replace(path, content, 0o600).map_err(|source| DirError::Io {
+        attempt: "write",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Like [`write_private`], for files that other programs read.
+#[cfg(target_os = "linux")]
+pub(crate) fn write_public(path: &Path, content: &[u8]) -> Result<(), DirError> {
+    imp::replace(path, content, 0o644).map_err(|source| DirError::Io {
+        attempt: "write",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Why a directory or file of the state could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DirError {
+    #[error("could not {attempt} {}", path.display())]
+    Io {
+        attempt: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error("another lanparty ({owner}) is using {}; stop it, or give this one its own directory with --state-dir", path.display())]
+    InUse { path: PathBuf, owner: String },
+    #[error("neither XDG_STATE_HOME nor HOME says where to keep state; name a directory with --state-dir")]
+    NoDefault,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    use super::*;
+
+    #[test]
+    fn the_platform_says_where_state_goes() {
+        let environment =
+            |root, directory: Option<&str>, xdg: Option<&str>, home: Option<&str>| Environment {
+                root,
+                state_directory: directory.map(OsString::from),
+                xdg_state_home: xdg.map(OsString::from),
+                home: home.map(OsString::from),
+            };
+        for (environment, expected) in [
+            (
+                environment(true, None, Some("/x"), Some("/root")),
+                "/var/lib/lanparty/relay",
+            ),
+            (
+                environment(true, Some("/var/lib/lanparty/a:/b"), None, None),
+                "/var/lib/lanparty/a",
+            ),
+            (
+                environment(false, None, Some("/x"), Some("/home/p")),
+                "/x/lanparty/relay",
+            ),
+            (
+                environment(false, None, Some("relative"), Some("/home/p")),
+                "/home/p/.local/state/lanparty/relay",
+            ),
+        ] {
+            assert_eq!(environment.state_dir("relay").unwrap(), Path::new(expected));
+        }
+        assert!(matches!(
+            environment(false, None, None, None).state_dir("relay"),
+            Err(DirError::NoDefault)
+        ));
+    }
+
+    #[test]
+    fn a_directory_in_use_is_refused_and_free_again_afterwards() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("deep/state");
+        let first = StateDir::open(&path).unwrap();
+        let refusal = StateDir::open(&path).unwrap_err().to_string();
+        assert!(
+            refusal.contains(&format!("process {}", std::process::id())),
+            "{refusal}"
+        );
+        drop(first);
+        StateDir::open(&path).unwrap();
+    }
+
+    #[test]
+    fn directory_and_files_are_closed_to_others() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("state");
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let state = StateDir::open(&path).unwrap();
+        let key = state.path().join("key");
+        write_private(&key, b"secret").unwrap();
+        write_private(&key, b"other").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(&key)), (0o700, 0o600));
+        assert_eq!(fs::read(&key).unwrap(), b"other");
+        let names: Vec<_> = fs::read_dir(&path)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(names.len(), 2, "{names:?}");
+    }
+}
