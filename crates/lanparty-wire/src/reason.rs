@@ -143,6 +143,8 @@ drop_reasons! {
     NoGateway = "no_gateway", Dropped;
     /// The kernel would not take the frame.
     DeviceRefused = "device_refused", Dropped;
+    /// The device's own queue was full.
+    DeviceBusy = "device_busy", Dropped;
     /// The device is down or gone.
     DeviceDown = "device_down", Dropped;
     /// The kernel's own queue was full before we could read.

@@ -1,0 +1,242 @@
+//! One run of the LAN gateway, from the check of its interface to the goodbye.
+
+use std::{
+    fs, io,
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use lanparty_api::{
+    Program, Status,
+    cli::{self, CommonArgs, ExitCode, Failure},
+    serve_status, socket_path,
+    status::{EndpointStatus, InterfaceStatus},
+    story,
+};
+use lanparty_node::{EndpointConfig, EndpointError, EndpointEvent, EndpointHandle, endpoint};
+use lanparty_os::{
+    device::{DeviceError, packet::PacketDevice},
+    dirs::{DirError, StateDir},
+    interface::{self, Interface, LanInterfaceError, SYSFS},
+    network::Watch,
+    privileges::{self, Privilege},
+};
+use lanparty_quic::{Identity, Trust};
+use lanparty_wire::{LeaveReason, control::Role, mtu};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::settings::{Party, Settings, party};
+
+/// # Errors
+/// Everything that ends a run before the host asks for it, with what to do about it.
+pub fn run(common: &CommonArgs, settings: Settings, state_dir: &Path) -> Result<(), Failure> {
+    cli::init_logging(common.log_format, common.verbose, LevelFilter::INFO)?;
+    let Party { iface, room, relay } = party(&settings)?;
+    let state = StateDir::open(state_dir).map_err(state_failure)?;
+    let lan = interface::check_lan_interface(Path::new(SYSFS), &iface).map_err(interface_failure)?;
+    // Before the runtime starts its threads, which inherit what is left.
+    privileges::keep(&[Privilege::RawFrames, Privilege::ConfigureNetwork]).map_err(|error| {
+        Failure::new(ExitCode::Host, error).advise("run it as root, or as the systemd service")
+    })?;
+    let identity = Identity::load_or_create(&state.path().join("identity.pem"))
+        .map_err(|error| Failure::new(ExitCode::Host, error))?;
+    let trust = Trust {
+        pin: settings.relay_pin,
+        ca_cert: settings.relay_ca_cert,
+        server_name: settings.server_name,
+        store: state.path().join("known-relays.json"),
+    };
+    let config = EndpointConfig {
+        role: Role::Gateway,
+        room,
+        mac: None,
+        name: settings.name.unwrap_or_else(host_name),
+        software: concat!("lanparty-gateway ", env!("CARGO_PKG_VERSION")).to_owned(),
+        mtu: settings.mtu.unwrap_or(mtu::DEFAULT_MTU),
+        relay,
+        identity,
+        trust,
+        limits: settings.limits.unwrap_or_default(),
+        avoid_interfaces: Vec::new(),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| Failure::new(ExitCode::Unexpected, error))?;
+    runtime.block_on(bridge(config, &lan, state.path()))
+}
+
+async fn bridge(config: EndpointConfig, lan: &Interface, state_dir: &Path) -> Result<(), Failure> {
+    let name = lan.name.clone();
+    let device = PacketDevice::open(&name).map_err(device_failure)?;
+    let (status, _) = watch::channel(first_status(&config, lan));
+    let _server = serve_status(&socket_path(state_dir, Program::Gateway), status.subscribe())
+        .map_err(|error| Failure::new(ExitCode::Host, error))?;
+    println!(
+        "Opening room {} (open) for the LAN on {name}, through {}",
+        config.room, config.relay
+    );
+    let reopen = {
+        let name = name.clone();
+        move || {
+            let name = name.clone();
+            async move { PacketDevice::open_when_ready(&name).await }
+        }
+    };
+    let (endpoint, handle) = endpoint(config, device, reopen, status.clone()).map_err(endpoint_failure)?;
+    let told = tokio::spawn(tell_story(status.subscribe()));
+    let running = tokio::spawn(endpoint.run());
+    steer(handle, &name, &status).await?;
+    let outcome = running
+        .await
+        .map_err(|error| Failure::new(ExitCode::Unexpected, error))?;
+    told.abort();
+    outcome.map_err(endpoint_failure)
+}
+
+/// Passes on what happens to the host's network, until somebody wants us to stop or the endpoint has stopped by itself.
+async fn steer(
+    mut handle: EndpointHandle,
+    name: &str,
+    status: &watch::Sender<Status>,
+) -> Result<(), Failure> {
+    let failed = |error: io::Error| Failure::new(ExitCode::Unexpected, error);
+    let mut changes = Watch::immediate().map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+    let mut link = None;
+    loop {
+        let now = look(name, status);
+        if link.replace(now) != Some(now) {
+            handle.lan_link(now).await;
+        }
+        tokio::select! {
+            change = changes.changed() => {
+                change.map_err(failed)?;
+                handle.network_changed();
+            }
+            event = handle.next_event() => match event {
+                Some(event) => log_event(&event),
+                None => return Ok(()),
+            },
+            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break,
+            _ = hangup.recv() => break,
+        }
+    }
+    println!("Closing the room");
+    handle.shutdown(LeaveReason::Goodbye).await;
+    Ok(())
+}
+
+/// Whether the LAN's cable has a link. Puts what was seen into the status.
+fn look(name: &str, status: &watch::Sender<Status>) -> bool {
+    let seen = interface::inspect(Path::new(SYSFS), name).ok().flatten();
+    let link = seen
+        .as_ref()
+        .is_some_and(|lan| lan.up && lan.carrier != Some(false));
+    let shown = match &seen {
+        Some(lan) => interface_status(lan),
+        None => InterfaceStatus {
+            name: name.to_owned(),
+            index: 0,
+            mac: None,
+            mtu: 0,
+            up: false,
+            carrier: false,
+            addresses: Vec::new(),
+        },
+    };
+    status.send_if_modified(|status| {
+        let Some(endpoint) = &mut status.endpoint else {
+            return false;
+        };
+        let changed = endpoint.interface.as_ref() != Some(&shown);
+        endpoint.interface = Some(shown);
+        changed
+    });
+    link
+}
+
+fn first_status(config: &EndpointConfig, lan: &Interface) -> Status {
+    let mut status = Status::new(Program::Gateway);
+    env!("CARGO_PKG_VERSION").clone_into(&mut status.software);
+    status.process = std::process::id();
+    status.since_unix = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    let mut endpoint = EndpointStatus::new(config.relay.clone(), config.room.clone());
+    endpoint.name.clone_from(&config.name);
+    endpoint.identity = Some(config.identity.peer_id());
+    endpoint.interface = Some(interface_status(lan));
+    status.endpoint = Some(endpoint);
+    status
+}
+
+fn interface_status(lan: &Interface) -> InterfaceStatus {
+    InterfaceStatus {
+        name: lan.name.clone(),
+        index: 0,
+        mac: lan.mac,
+        mtu: lan.mtu.unwrap_or(0),
+        up: lan.up,
+        carrier: lan.carrier != Some(false),
+        addresses: Vec::new(),
+    }
+}
+
+/// Prints what the host wants to know, as it happens.
+async fn tell_story(mut status: watch::Receiver<Status>) {
+    let mut before = None;
+    loop {
+        let now = status.borrow_and_update().clone();
+        for line in story(before.as_ref(), &now) {
+            println!("{}", line.text);
+        }
+        before = Some(now);
+        if status.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn log_event(event: &EndpointEvent) {
+    tracing::debug!(?event, "endpoint");
+}
+
+fn host_name() -> String {
+    fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "LAN gateway".to_owned(), |name| name.trim().to_owned())
+}
+
+fn state_failure(error: DirError) -> Failure {
+    match error {
+        DirError::InUse { .. } => Failure::new(ExitCode::AlreadyRunning, error),
+        DirError::Io { .. } | DirError::NoDefault => Failure::new(ExitCode::Host, error),
+    }
+}
+
+fn interface_failure(error: LanInterfaceError) -> Failure {
+    Failure::new(ExitCode::Host, error)
+}
+
+fn device_failure(error: DeviceError) -> Failure {
+    Failure::new(ExitCode::Host, error)
+}
+
+fn endpoint_failure(error: EndpointError) -> Failure {
+    let code = match error {
+        EndpointError::Rejected { .. } | EndpointError::Displaced | EndpointError::Kicked => {
+            ExitCode::Refused
+        }
+        EndpointError::Untrusted(_) => ExitCode::Trust,
+        EndpointError::Device(_) => ExitCode::Host,
+    };
+    Failure::new(code, error)
+}

@@ -1,0 +1,170 @@
+//! What the host typed, and what it means.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use lanparty_api::{
+    cli::{CommonArgs, EXIT_CODES_HELP, ExitCode, Failure, StatusArgs},
+    layer,
+};
+use lanparty_core::guard::Limits;
+use lanparty_quic::Pin;
+use lanparty_wire::{RelayAddress, RoomCode, mtu};
+use serde::Deserialize;
+
+const EXAMPLES: &str = "\
+Examples:
+  Open the room ABCD for the LAN on eth0 (as root, or as the systemd service):
+    lanparty-gateway --iface eth0 --room ABCD --relay relay.example.org
+
+  The same with the relay's key pinned, as the relay prints it at its start:
+    lanparty-gateway --iface eth0 --room ABCD --relay relay.example.org --relay-pin sha256:…
+
+  See who is there and what was dropped:
+    lanparty-gateway status
+
+Settings may also stand in a TOML file (--config) under the same names, for example
+  iface = \"eth0\"
+  room = \"ABCD\"
+  relay = \"relay.example.org\"
+or in the environment (LANPARTY_ROOM=ABCD). Flags win over the environment, the environment over the file.
+
+The room is open: whoever knows its code can join, and the relay's operator could read its frames.
+";
+
+/// Puts remote players onto the wired LAN of a party.
+#[derive(Parser, Debug)]
+#[command(name = "lanparty-gateway", version, about, after_help = format!("{EXAMPLES}\n{EXIT_CODES_HELP}"))]
+#[command(args_conflicts_with_subcommands = false, subcommand_negates_reqs = true)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub common: CommonArgs,
+    #[command(flatten)]
+    pub settings: Settings,
+    #[command(subcommand)]
+    pub command: Option<Verb>,
+}
+
+#[derive(Subcommand, Clone, Copy, Debug)]
+pub enum Verb {
+    /// Show the running LAN gateway: room, members, frames, drops
+    Status(StatusArgs),
+}
+
+/// Settings by flag, environment or file.
+#[derive(clap::Args, Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Settings {
+    /// The wired interface that the LAN's cable is in
+    #[arg(long, alias = "interface", value_name = "IF", env = "LANPARTY_IFACE")]
+    #[serde(alias = "interface")]
+    pub iface: Option<String>,
+    /// The room's code: 3 to 32 letters, digits and dashes; case does not matter
+    #[arg(long, value_name = "CODE", env = "LANPARTY_ROOM")]
+    pub room: Option<RoomCode>,
+    /// The relay, with UDP port 443 unless told
+    #[arg(long, value_name = "HOST[:PORT]", env = "LANPARTY_RELAY")]
+    pub relay: Option<RelayAddress>,
+    /// Trust exactly this key of the relay, as it prints it
+    #[arg(long, value_name = "PIN", env = "LANPARTY_RELAY_PIN")]
+    pub relay_pin: Option<Pin>,
+    /// Trust a relay that this certificate (a CA's, or its own; DER or PEM) vouches for
+    #[arg(long, value_name = "FILE", env = "LANPARTY_RELAY_CA_CERT")]
+    pub relay_ca_cert: Option<PathBuf>,
+    /// The name in the relay's certificate, if it is not the host
+    #[arg(long, value_name = "NAME", env = "LANPARTY_SERVER_NAME")]
+    pub server_name: Option<String>,
+    /// What players see as the host's name [default: this machine's name]
+    #[arg(long, value_name = "NAME", env = "LANPARTY_NAME")]
+    pub name: Option<String>,
+    /// The MTU inside; smaller drops larger frames instead of cutting them in two [default: 1500]
+    #[arg(long, value_name = "BYTES", env = "LANPARTY_MTU", value_parser = clap::value_parser!(u16).range(i64::from(mtu::MIN_MTU)..=i64::from(mtu::DEFAULT_MTU)))]
+    pub mtu: Option<u16>,
+    /// What each remote member may send to the LAN, by class
+    #[arg(skip)]
+    pub limits: Option<Limits>,
+}
+
+layer!(Settings {
+    iface,
+    room,
+    relay,
+    relay_pin,
+    relay_ca_cert,
+    server_name,
+    name,
+    mtu,
+    limits
+});
+
+/// Settings that a run cannot do without.
+#[derive(Debug)]
+pub struct Party {
+    pub iface: String,
+    pub room: RoomCode,
+    pub relay: RelayAddress,
+}
+
+/// # Errors
+/// One sentence for the first thing that is missing.
+pub fn party(settings: &Settings) -> Result<Party, Failure> {
+    let missing = |text: &str, advice: &str| Failure::new(ExitCode::Usage, text.to_owned()).advise(advice);
+    let iface = settings.iface.clone().ok_or_else(|| {
+        missing(
+            "no interface was given",
+            "name the one that the LAN's cable is in: --iface eth0 (`ip link` lists them)",
+        )
+    })?;
+    let room = settings.room.clone().ok_or_else(|| {
+        missing(
+            "no room was given",
+            "choose a code and tell it to the players: --room ABCD",
+        )
+    })?;
+    let relay = settings.relay.clone().ok_or_else(|| {
+        missing(
+            "no relay was given",
+            "give its address with --relay HOST[:PORT], LANPARTY_RELAY or relay = \"…\" in the file",
+        )
+    })?;
+    if let Some(mtu) = settings.mtu
+        && !(mtu::MIN_MTU..=mtu::DEFAULT_MTU).contains(&mtu)
+    {
+        let text = format!(
+            "an MTU of {mtu} is not between {} and {}",
+            mtu::MIN_MTU,
+            mtu::DEFAULT_MTU
+        );
+        return Err(missing(&text, "leave mtu out unless you know that you need it"));
+    }
+    Ok(Party { iface, room, relay })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn what_is_missing_is_said_in_one_sentence() {
+        let text = party(&Settings {
+            iface: Some("eth0".into()),
+            ..Settings::default()
+        })
+        .unwrap_err()
+        .to_string();
+        assert!(text.starts_with("no room was given"), "{text}");
+    }
+
+    #[test]
+    fn the_seeds_name_for_the_interface_works_too() {
+        let arguments = Arguments::try_parse_from(["lanparty-gateway", "--interface", "eth1"]).unwrap();
+        assert_eq!(arguments.settings.iface.as_deref(), Some("eth1"));
+    }
+}

@@ -1,0 +1,27 @@
+//! What an endpoint is told at its start.
+
+use lanparty_core::guard::Limits;
+use lanparty_quic::{Identity, Trust};
+use lanparty_wire::{Mac, RelayAddress, RoomCode, control::Role};
+
+/// Everything that an endpoint needs to know.
+#[derive(Debug, Clone)]
+pub struct EndpointConfig {
+    pub role: Role,
+    pub room: RoomCode,
+    /// A client's own address; none for a LAN gateway.
+    pub mac: Option<Mac>,
+    /// What others see in their list of members.
+    pub name: String,
+    /// Program and version, for the relay's log.
+    pub software: String,
+    /// The MTU inside, 1500 unless the small-MTU mode is wanted.
+    pub mtu: u16,
+    pub relay: RelayAddress,
+    pub identity: Identity,
+    pub trust: Trust,
+    pub limits: Limits,
+    /// Interfaces that must never carry the relay's connection, because their frames go through it. If there is any, the
+    /// socket is bound to the physical interface that leads to the relay.
+    pub avoid_interfaces: Vec<String>,
+}

@@ -1,0 +1,326 @@
+//! The one task of an endpoint.
+//!
+//! Its loop is: drain what the core wants out, ask when it must be woken, wait for whatever comes first, put it in. Control messages
+//! are looked at before frames, so that who is in the room is known before what they send. Backpressure ends in the core's
+//! scheduler: datagrams leave it only while QUIC has room for them.
+
+use std::{
+    future::{Future, pending},
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use lanparty_api::{DropLog, Status};
+use lanparty_core::{
+    node::{Event, Node, NodeConfig, Output},
+    session::Session,
+};
+use lanparty_os::device::{Batch, Device, DeviceError, FrameSource, OutBatch, SourceLosses};
+use lanparty_quic::{ControlReceiver, DialError, PathClosed, RecvError, TrustOutcome};
+use lanparty_wire::{
+    LeaveReason, RejectReason,
+    control::{Message, Welcome},
+};
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    config::EndpointConfig,
+    uplink::{DialFailure, Dialed, Uplink, Uplinks},
+};
+
+/// Liveness, path statistics and status are looked at this often.
+pub(crate) const TICK: Duration = Duration::from_secs(1);
+/// Events wait for a binary that is busy changing the host; more than this says that it hangs, and the status tells the rest.
+const EVENT_QUEUE: usize = 256;
+/// Commands are rare; two of a kind mean the same.
+const COMMAND_QUEUE: usize = 16;
+
+/// What the binary does something about.
+#[derive(Debug)]
+pub enum EndpointEvent {
+    /// How the relay came to be trusted.
+    Trust(TrustOutcome),
+    /// In the room. `again` if this process was in it before.
+    Joined { welcome: Welcome, again: bool },
+    /// The session is gone or doubted, and is being dialled again.
+    Disconnected { why: String },
+    /// A dial failed and is tried again.
+    Failed { why: String, attempt: u32 },
+    /// The relay refused for now.
+    Rejected { reason: RejectReason, detail: String },
+    /// The device went down.
+    DeviceDown,
+    /// The device is back.
+    DeviceUp,
+    /// What the core noticed.
+    Node(Event),
+}
+
+/// Why an endpoint stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointError {
+    #[error("the relay refused: {}", .reason.sentence())]
+    Rejected { reason: RejectReason, detail: String },
+    #[error("the relay could not be trusted")]
+    Untrusted(#[source] DialError),
+    #[error(
+        "the same identity has connected from elsewhere; each running client needs a state directory of its own (--state-dir)"
+    )]
+    Displaced,
+    #[error("the host has put this member out of the room")]
+    Kicked,
+    #[error("the network device failed")]
+    Device(#[from] DeviceError),
+}
+
+#[derive(Debug)]
+pub(crate) enum Command {
+    NetworkChanged,
+    LanLink(bool),
+    Shutdown(LeaveReason),
+}
+
+/// Makes an endpoint. `reopen` brings the device back after it went down, and may wait as long as that takes. The endpoint
+/// keeps its part of `status` true; the binary fills in the rest.
+///
+/// # Errors
+/// Files that trust rests on cannot be read.
+pub fn endpoint<D, R, F>(
+    config: EndpointConfig,
+    device: D,
+    reopen: R,
+    status: watch::Sender<Status>,
+) -> Result<(Endpoint<D, R>, EndpointHandle), EndpointError>
+where
+    D: Device,
+    R: FnMut() -> F + Send,
+    F: Future<Output = Result<D, DeviceError>> + Send + 'static,
+{
+    let (commands, command_receiver) = mpsc::channel(COMMAND_QUEUE);
+    let (event_sender, events) = mpsc::channel(EVENT_QUEUE);
+    let now = Instant::now();
+    let node = NodeConfig {
+        role: config.role,
+        mac: config.mac,
+        mtu: config.mtu,
+        limits: config.limits.clone(),
+        flow_key: rand::random(),
+    };
+    let uplinks = Uplinks::new(config, rand::random()).map_err(EndpointError::Untrusted)?;
+    let endpoint = Endpoint {
+        node: Node::new(node, now),
+        session: Session::new(now),
+        session_due: now,
+        uplinks: Arc::new(uplinks),
+        uplink: None,
+        control: None,
+        dialing: None,
+        writing: None,
+        device: Some(device.split()),
+        reopen,
+        reopening: None,
+        commands: command_receiver,
+        events: event_sender,
+        status,
+        drops: DropLog::default(),
+        losses: SourceLosses::default(),
+        problem: None,
+        attempts: 0,
+        paths: 0,
+        ticks: 0,
+        next_tick: now,
+        told_up: false,
+        joined_before: false,
+        batch: Batch::new(),
+        out: OutBatch::new(),
+        inbox: Vec::with_capacity(64),
+    };
+    Ok((endpoint, EndpointHandle { commands, events }))
+}
+
+/// Steers a running endpoint, and hears from it.
+#[derive(Debug)]
+pub struct EndpointHandle {
+    commands: mpsc::Sender<Command>,
+    events: mpsc::Receiver<EndpointEvent>,
+}
+
+impl EndpointHandle {
+    /// The next event; `None` when the endpoint has stopped. Cancel safe.
+    pub async fn next_event(&mut self) -> Option<EndpointEvent> {
+        self.events.recv().await
+    }
+
+    /// Links, addresses or routes of this host have changed.
+    pub fn network_changed(&self) {
+        // A full queue means that the endpoint is about to look anyway.
+        let _ = self.commands.try_send(Command::NetworkChanged);
+    }
+
+    /// The LAN's cable was plugged or pulled.
+    pub async fn lan_link(&self, up: bool) {
+        // An endpoint that has stopped needs no news.
+        let _ = self.commands.send(Command::LanLink(up)).await;
+    }
+
+    /// Says goodbye and ends [`Endpoint::run`].
+    pub async fn shutdown(&self, reason: LeaveReason) {
+        let _ = self.commands.send(Command::Shutdown(reason)).await;
+    }
+}
+
+type Dial = Pin<Box<dyn Future<Output = Result<Dialed, DialFailure>> + Send>>;
+type Write = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Reopen<D> = Pin<Box<dyn Future<Output = Result<D, DeviceError>> + Send>>;
+
+/// An endpoint that is about to run.
+pub struct Endpoint<D: Device, R> {
+    pub(crate) node: Node,
+    pub(crate) session: Session,
+    pub(crate) session_due: Instant,
+    pub(crate) uplinks: Arc<Uplinks>,
+    pub(crate) uplink: Option<Uplink>,
+    pub(crate) control: Option<ControlReceiver>,
+    pub(crate) dialing: Option<Dial>,
+    /// A datagram that waits for room in QUIC's queue, and with it all behind it.
+    pub(crate) writing: Option<Write>,
+    pub(crate) device: Option<(D::Source, D::Sink)>,
+    pub(crate) reopen: R,
+    pub(crate) reopening: Option<Reopen<D>>,
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) events: mpsc::Sender<EndpointEvent>,
+    pub(crate) status: watch::Sender<Status>,
+    pub(crate) drops: DropLog,
+    pub(crate) losses: SourceLosses,
+    /// What keeps us out of the room, in one sentence.
+    pub(crate) problem: Option<String>,
+    pub(crate) attempts: u32,
+    pub(crate) paths: u32,
+    pub(crate) ticks: u32,
+    pub(crate) next_tick: Instant,
+    /// Whether the binary believes us to be in the room.
+    pub(crate) told_up: bool,
+    pub(crate) joined_before: bool,
+    pub(crate) batch: Batch,
+    pub(crate) out: OutBatch,
+    pub(crate) inbox: Vec<Bytes>,
+}
+
+/// What the loop was woken by.
+enum Woken<D> {
+    Command(Option<Command>),
+    Control(Result<Option<Message>, RecvError>),
+    Dialed(Box<Result<Dialed, DialFailure>>),
+    Datagrams(Result<(), PathClosed>),
+    Frames(Result<(), DeviceError>),
+    Writable,
+    Reopened(Result<D, DeviceError>),
+    Timer,
+}
+
+impl<D, R, F> Endpoint<D, R>
+where
+    D: Device + 'static,
+    R: FnMut() -> F + Send,
+    F: Future<Output = Result<D, DeviceError>> + Send + 'static,
+{
+    /// Runs until [`EndpointHandle::shutdown`], reconnecting as often as it must.
+    ///
+    /// # Errors
+    /// What only a person can mend.
+    pub async fn run(mut self) -> Result<(), EndpointError> {
+        loop {
+            self.drain(Instant::now()).await?;
+            match self.wait().await {
+                Woken::Command(Some(Command::Shutdown(reason))) => {
+                    self.stop(reason).await;
+                    return Ok(());
+                }
+                Woken::Command(None) => {
+                    self.stop(LeaveReason::Goodbye).await;
+                    return Ok(());
+                }
+                Woken::Command(Some(Command::NetworkChanged)) => self.network_changed().await,
+                Woken::Command(Some(Command::LanLink(up))) => self.node.lan_link(Instant::now(), up),
+                Woken::Control(message) => self.handle_control(Instant::now(), message)?,
+                Woken::Dialed(result) => self.handle_dialed(Instant::now(), *result)?,
+                Woken::Datagrams(result) => self.handle_datagrams(Instant::now(), result).await?,
+                Woken::Frames(result) => self.handle_frames(Instant::now(), result)?,
+                Woken::Writable => self.writing = None,
+                Woken::Reopened(device) => self.handle_reopened(device?),
+                Woken::Timer => {}
+            }
+        }
+    }
+
+    async fn wait(&mut self) -> Woken<D> {
+        let wake = self
+            .node
+            .poll_timeout()
+            .map_or(self.next_tick, |(due, _)| due.min(self.next_tick));
+        let wake = if self.dialing.is_some() {
+            wake
+        } else {
+            wake.min(self.session_due)
+        };
+        let (inbox, batch) = (&mut self.inbox, &mut self.batch);
+        tokio::select! {
+            biased;
+            command = self.commands.recv() => Woken::Command(command),
+            message = maybe(self.control.as_mut().map(ControlReceiver::recv)) => Woken::Control(message),
+            result = maybe(self.dialing.as_mut()) => Woken::Dialed(Box::new(result)),
+            device = maybe(self.reopening.as_mut()) => Woken::Reopened(device),
+            () = maybe(self.writing.as_mut()) => Woken::Writable,
+            result = maybe(self.uplink.as_ref().map(|uplink| uplink.link.recv_many(inbox))) => Woken::Datagrams(result),
+            result = maybe(self.device.as_mut().map(|(source, _)| source.recv(batch))) => Woken::Frames(result),
+            () = tokio::time::sleep_until(wake.into()) => Woken::Timer,
+        }
+    }
+
+    /// Does what is due, then gives what the core has to the control stream, the device, the binary and the path.
+    async fn drain(&mut self, now: Instant) -> Result<(), EndpointError> {
+        if self.node.poll_timeout().is_some_and(|(due, _)| due <= now) {
+            self.node.handle_timeout(now);
+        }
+        if now >= self.next_tick {
+            self.tick(now);
+        }
+        self.dial_if_due(now);
+        while let Some(output) = self.node.poll_output() {
+            match output {
+                Output::Control(message) => self.send_control(message),
+                Output::Inject(frame) => self.inject(&frame).await?,
+                Output::Event(event) => self.tell_node(event),
+            }
+        }
+        self.write_device().await?;
+        self.transmit(now);
+        Ok(())
+    }
+
+    fn tell_node(&mut self, event: Event) {
+        if let Event::CamRefresh { mac, reason } = &event {
+            tracing::debug!(%mac, reason = reason.name(), "shown to the LAN's switches");
+            return;
+        }
+        // Who is there and what flows is read from the status; make it true before anybody is told.
+        self.publish(Instant::now());
+        self.tell(EndpointEvent::Node(event));
+    }
+
+    pub(crate) fn tell(&self, event: EndpointEvent) {
+        if self.events.try_send(event).is_err() {
+            tracing::debug!("an event was not told, too many are waiting");
+        }
+    }
+}
+
+/// Waits for what is there, or for ever.
+async fn maybe<F: Future>(future: Option<F>) -> F::Output {
+    match future {
+        Some(future) => future.await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,124 @@
+//! The endpoint's part of the status: what the core and the path know, put into the words of the API.
+
+use std::time::Duration;
+
+use lanparty_api::{
+    Status,
+    status::{BroadcastFlow, EndpointStatus, GatewayStatus, MemberStatus, RouteStatus, Traffic},
+};
+use lanparty_core::node::{Counters, Node};
+use lanparty_quic::{Link, TrustOutcome};
+use lanparty_wire::{DropCounters, MemberId, control::Welcome};
+
+use crate::uplink::Uplink;
+
+/// What the shell knows besides the core, at one moment.
+pub(crate) struct Moment<'a> {
+    pub node: &'a Node,
+    pub link: Option<&'a Link>,
+    /// How long there has been no working session.
+    pub away: Duration,
+    pub attempts: u32,
+    pub route: Option<RouteStatus>,
+    pub problem: Option<String>,
+}
+
+/// A session has begun.
+pub(crate) fn joined(endpoint: &mut EndpointStatus, uplink: &Uplink, welcome: &Welcome) {
+    endpoint.relay.remote = Some(uplink.link.remote_address());
+    endpoint.relay.datagrams = Some(true);
+    endpoint.relay.trust = Some(trust_name(uplink.trust).to_owned());
+    if let TrustOutcome::FirstUse(pin) = uplink.trust {
+        endpoint.relay.pin = Some(pin.to_string());
+    }
+    endpoint.member = Some(welcome.member);
+    endpoint.incarnation = Some(welcome.incarnation);
+    endpoint.mode = Some(welcome.mode);
+    endpoint.sealed = welcome.sealed;
+    endpoint.joins += 1;
+}
+
+/// Everything that changes while a session lives or is missed.
+pub(crate) fn update(status: &mut Status, moment: Moment<'_>) {
+    let counters = moment.node.counters();
+    status.traffic = traffic(counters);
+    status.drops = counters.drops.clone();
+    status.problem = moment.problem;
+    let Some(endpoint) = &mut status.endpoint else {
+        return;
+    };
+    let up = moment.away.is_zero();
+    endpoint.relay.connected = up;
+    endpoint.relay.unanswered_ms = u64::try_from(moment.away.as_millis()).unwrap_or(u64::MAX);
+    endpoint.relay.attempts = moment.attempts;
+    endpoint.relay.budget = moment.link.map(Link::budget);
+    endpoint.relay.rtt_us = moment.link.map(|link| micros(link.rtt()));
+    endpoint.route = moment.route;
+    if !up {
+        endpoint.mode = None;
+    }
+    endpoint.gateway = gateway(moment.node);
+    endpoint.broadcast = BroadcastFlow {
+        to_lan: counters.broadcast_out,
+        from_lan: counters.broadcast_in_lan,
+    };
+    endpoint.members = members(moment.node);
+}
+
+fn traffic(counters: &Counters) -> Traffic {
+    Traffic {
+        frames_out: counters.frames_out,
+        frames_in: counters.frames_in,
+        datagrams_out: counters.datagrams_out,
+        datagrams_in: counters.datagrams_in,
+        bytes_out: counters.bytes_out,
+        bytes_in: counters.bytes_in,
+    }
+}
+
+fn gateway(node: &Node) -> Option<GatewayStatus> {
+    let gateway = node.gateway()?;
+    Some(GatewayStatus {
+        member: gateway.id,
+        name: gateway.name.clone(),
+        lan_link: gateway.lan_link,
+        rtt_us: node.gateway_rtt().map(micros),
+    })
+}
+
+fn members(node: &Node) -> Vec<MemberStatus> {
+    node.roster()
+        .map(|member| MemberStatus {
+            incarnation: Some(member.incarnation),
+            name: member.name.clone(),
+            mac: member.mac,
+            identity: Some(member.identity),
+            budget: Some(member.budget),
+            lan_link: member.lan_link,
+            drops: drops_of(node, member.id),
+            ..MemberStatus::new(member.id, member.role)
+        })
+        .collect()
+}
+
+fn drops_of(node: &Node, id: MemberId) -> DropCounters {
+    node.member_drops()
+        .find(|(member, _)| *member == id)
+        .map(|(_, drops)| drops.clone())
+        .unwrap_or_default()
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// How the relay came to be trusted, in the status.
+fn trust_name(trust: TrustOutcome) -> &'static str {
+    match trust {
+        TrustOutcome::Pinned => "pin",
+        TrustOutcome::Ca => "ca file",
+        TrustOutcome::System => "system ca",
+        TrustOutcome::FirstUse(_) => "first use",
+        TrustOutcome::Known => "known since first use",
+    }
+}

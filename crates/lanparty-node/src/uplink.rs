@@ -1,0 +1,234 @@
+//! The way to the relay: which address, over which interface, and what a dial that failed means.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    time::Duration,
+};
+
+use lanparty_api::status::RouteStatus;
+use lanparty_core::{node::PathId, session::Failure};
+use lanparty_os::{
+    network::{BestRoute, Network, NetworkError},
+    socket::{SocketError, bind_udp},
+};
+use lanparty_quic::{
+    ControlReceiver, ControlSender, DialConfig, DialError, Dialer, Link, Path, ResolveError, TrustOutcome,
+    resolve,
+};
+use lanparty_wire::{
+    LeaveReason, RelayAddress, VERSION,
+    control::{Hello, Message, Welcome},
+    mtu,
+};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use crate::EndpointConfig;
+
+/// Control messages that wait for a slow path. A relay that reads none of so many is as good as gone.
+const CONTROL_QUEUE: usize = 64;
+/// Looking up a name must not eat the time of the dial that follows.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
+/// A stopping endpoint says goodbye for this long at most.
+const GOODBYE: Duration = Duration::from_millis(300);
+
+/// Why there is no uplink yet.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DialFailure {
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    #[error("cannot look up {0}: nobody answers; check this computer's internet connection")]
+    ResolveTimeout(String),
+    #[error("the relay {0} does not answer")]
+    Timeout(SocketAddr),
+    #[error("no way to the relay")]
+    Route(#[from] NetworkError),
+    #[error("no socket towards the relay")]
+    Socket(#[from] SocketError),
+}
+
+impl DialFailure {
+    /// What it means for the session.
+    pub(crate) fn kind(&self) -> Failure {
+        match self {
+            DialFailure::Dial(DialError::Rejected(reason, _)) => Failure::Rejected(*reason),
+            DialFailure::Dial(
+                DialError::WrongPin { .. }
+                | DialError::KeyChanged { .. }
+                | DialError::NotSigned { .. }
+                | DialError::InvalidCertificate { .. }
+                | DialError::Trust(_)
+                | DialError::ServerName(_)
+                | DialError::Tls(_),
+            ) => Failure::Untrusted,
+            DialFailure::Dial(_)
+            | DialFailure::Resolve(_)
+            | DialFailure::ResolveTimeout(_)
+            | DialFailure::Timeout(_)
+            | DialFailure::Route(_)
+            | DialFailure::Socket(_) => Failure::Unreachable,
+        }
+    }
+}
+
+/// How uplinks are made.
+pub(crate) struct Uplinks {
+    dialer: Dialer,
+    hello: Hello,
+    avoid: Vec<String>,
+    /// Where the name last led, for when the resolver is away together with the network.
+    known: Mutex<Vec<SocketAddr>>,
+}
+
+impl Uplinks {
+    pub(crate) fn new(config: EndpointConfig, session: u64) -> Result<Uplinks, DialError> {
+        let hello = Hello {
+            min_version: VERSION,
+            max_version: VERSION,
+            room: config.room,
+            role: config.role,
+            mac: config.mac,
+            budget: mtu::MIN_BUDGET,
+            name: config.name,
+            session,
+            capabilities: Vec::new(),
+            software: config.software,
+        };
+        let dialer = Dialer::new(DialConfig::new(config.identity, config.trust, config.relay))?;
+        Ok(Uplinks {
+            dialer,
+            hello,
+            avoid: config.avoid_interfaces,
+            known: Mutex::default(),
+        })
+    }
+
+    fn relay(&self) -> &RelayAddress {
+        self.dialer.relay()
+    }
+
+    /// One attempt, to one of the relay's addresses in turn.
+    pub(crate) async fn dial(&self, attempt: u32, timeout: Duration) -> Result<Dialed, DialFailure> {
+        let addresses = self.addresses().await?;
+        let remote = addresses[attempt.wrapping_sub(1) as usize % addresses.len()];
+        let (socket, route) = self.socket(remote).await?;
+        let dial = self.dialer.dial(socket, remote, &self.hello);
+        let (path, welcome) = tokio::time::timeout(timeout, dial)
+            .await
+            .map_err(|_| DialFailure::Timeout(remote))??;
+        Ok(Dialed { path, welcome, route })
+    }
+
+    /// Never empty.
+    async fn addresses(&self) -> Result<Vec<SocketAddr>, DialFailure> {
+        let failure = match tokio::time::timeout(RESOLVE_TIMEOUT, resolve(self.relay())).await {
+            Ok(Ok(addresses)) => {
+                self.known.lock().clone_from(&addresses);
+                return Ok(addresses);
+            }
+            Ok(Err(error)) => DialFailure::Resolve(error),
+            Err(_) => DialFailure::ResolveTimeout(self.relay().host.clone()),
+        };
+        let known = self.known.lock().clone();
+        if known.is_empty() { Err(failure) } else { Ok(known) }
+    }
+
+    /// A socket that leads to `remote`, off the avoided interfaces if there are any, and the route that it takes then.
+    pub(crate) async fn socket(
+        &self,
+        remote: SocketAddr,
+    ) -> Result<(UdpSocket, Option<BestRoute>), DialFailure> {
+        let any: IpAddr = match remote {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let route = if self.avoid.is_empty() || remote.ip().is_loopback() {
+            None
+        } else {
+            Some(self.route(remote.ip()).await?)
+        };
+        let interface = route.as_ref().map(|route| route.interface.as_str());
+        Ok((bind_udp(SocketAddr::new(any, 0), interface)?, route))
+    }
+
+    /// The physical interface that leads to the relay now.
+    pub(crate) async fn route(&self, remote: IpAddr) -> Result<BestRoute, NetworkError> {
+        let avoid: Vec<&str> = self.avoid.iter().map(String::as_str).collect();
+        Network::open()?.best_route(remote, &avoid).await
+    }
+}
+
+/// A dial that succeeded.
+pub(crate) struct Dialed {
+    pub path: Path,
+    pub welcome: Welcome,
+    pub route: Option<BestRoute>,
+}
+
+/// One path to the relay. Its control stream is written by a task of its own, so that a slow one never holds up frames.
+pub(crate) struct Uplink {
+    pub id: PathId,
+    pub link: Link,
+    pub trust: TrustOutcome,
+    pub route: Option<BestRoute>,
+    messages: mpsc::Sender<Message>,
+}
+
+impl Uplink {
+    pub(crate) fn new(id: PathId, path: Path, route: Option<BestRoute>) -> (Uplink, ControlReceiver) {
+        let trust = path.trust();
+        let (link, sender, receiver) = path.split();
+        let (messages, queue) = mpsc::channel(CONTROL_QUEUE);
+        tokio::spawn(write_control(sender, queue));
+        (
+            Uplink {
+                id,
+                link,
+                trust,
+                route,
+                messages,
+            },
+            receiver,
+        )
+    }
+
+    /// False if the control stream has come to a standstill.
+    pub(crate) fn send_control(&self, message: Message) -> bool {
+        self.messages.try_send(message).is_ok()
+    }
+
+    /// Tells the relay why we go, waits a moment for it to hear, and closes.
+    pub(crate) async fn goodbye(self, reason: LeaveReason) {
+        let Uplink { link, messages, .. } = self;
+        let _ = messages.try_send(Message::Goodbye {
+            reason: reason.clone(),
+        });
+        let flushed = async {
+            // The writer holds the queue's other end; when it is empty, the goodbye is with QUIC.
+            while messages.capacity() < CONTROL_QUEUE {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let _ = tokio::time::timeout(GOODBYE, flushed).await;
+        link.shutdown(reason).await;
+    }
+
+    pub(crate) fn route_status(&self) -> Option<RouteStatus> {
+        let route = self.route.as_ref()?;
+        Some(RouteStatus {
+            pinned: true,
+            interface: Some(route.interface.clone()),
+        })
+    }
+}
+
+async fn write_control(mut sender: ControlSender, mut queue: mpsc::Receiver<Message>) {
+    while let Some(message) = queue.recv().await {
+        if let Err(error) = sender.send(&message).await {
+            tracing::debug!(%error, "a control message was not sent");
+            return;
+        }
+    }
+}
