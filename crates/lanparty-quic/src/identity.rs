@@ -47,13 +47,28 @@ impl Identity {
         if let Some(pem) = stored {
             let invalid = || IdentityError::Invalid(path.into());
             let pem = std::str::from_utf8(&pem).map_err(|_| invalid())?;
-            let key = KeyPair::from_pem(pem).map_err(|_| invalid())?;
-            return Identity::from_key(&key)?.ok_or_else(invalid);
+            return Identity::from_pem(pem).ok_or_else(invalid);
         }
+        let (identity, pem) = Identity::generate()?;
+        file::write_private(path, pem.as_bytes()).map_err(|e| IdentityError::Write(path.into(), e))?;
+        Ok(identity)
+    }
+
+    /// The identity of a private key in PEM, for callers that keep it among other things; `None` if it is no Ed25519 key.
+    pub fn from_pem(pem: &str) -> Option<Identity> {
+        let key = KeyPair::from_pem(pem).ok()?;
+        Identity::from_key(&key).ok()?
+    }
+
+    /// A new identity and its private key in PEM, which the caller has to keep for its owner alone.
+    ///
+    /// # Errors
+    /// The system has no randomness to give.
+    pub fn generate() -> Result<(Identity, String), IdentityError> {
         let key = KeyPair::generate_for(&PKCS_ED25519).map_err(IdentityError::Generate)?;
-        file::write_private(path, key.serialize_pem().as_bytes())
-            .map_err(|e| IdentityError::Write(path.into(), e))?;
-        Identity::from_key(&key)?.ok_or_else(|| IdentityError::Invalid(path.into()))
+        let identity = Identity::from_key(&key)?
+            .ok_or(IdentityError::Generate(rcgen::Error::CouldNotParseKeyPair))?;
+        Ok((identity, key.serialize_pem()))
     }
 
     /// An identity that lives as long as the process.
@@ -61,8 +76,7 @@ impl Identity {
     /// # Errors
     /// The system has no randomness to give.
     pub fn ephemeral() -> Result<Identity, IdentityError> {
-        let key = KeyPair::generate_for(&PKCS_ED25519).map_err(IdentityError::Generate)?;
-        Identity::from_key(&key)?.ok_or(IdentityError::Generate(rcgen::Error::CouldNotParseKeyPair))
+        Identity::generate().map(|(identity, _)| identity)
     }
 
     /// The public key.
