@@ -7,10 +7,7 @@ use lanparty_os::device::{Device, DeviceError, FrameSink, FrameSource, SourceLos
 use lanparty_quic::{PathClosed, TrySendError};
 use lanparty_wire::{DropReason, Frame};
 
-use crate::{
-    endpoint::{Endpoint, EndpointError, EndpointEvent},
-    log::{self, Direction},
-};
+use crate::endpoint::{Endpoint, EndpointError, EndpointEvent};
 
 impl<D, R, F> Endpoint<D, R>
 where
@@ -28,8 +25,8 @@ where
             return self.device_failed(error);
         }
         for frame in self.batch.iter() {
-            let result = self.node.handle_frame(now, frame);
-            log::frame(Direction::Out, frame.bytes, result);
+            // A dropped frame is counted and logged by the core, and is nobody else's business.
+            let _ = self.node.handle_frame(now, frame);
         }
         Ok(())
     }
@@ -53,13 +50,11 @@ where
             }
             match self.node.handle_datagram(now, path, &datagram) {
                 Ok(Delivery::Frame(bytes)) => {
-                    log::frame(Direction::In, bytes, Ok(()));
                     if self.out.push(Frame::plain(bytes)).is_err() {
                         self.node.count_drop(DropReason::DeviceRefused, 1);
                     }
                 }
-                Ok(Delivery::Nothing) => {}
-                Err(reason) => log::datagram(&datagram, reason),
+                Ok(Delivery::Nothing) | Err(_) => {}
             }
         }
         self.inbox = inbox;

@@ -8,7 +8,6 @@
 mod config;
 mod endpoint;
 mod frames;
-mod log;
 mod report;
 mod uplink;
 mod uplinked;
