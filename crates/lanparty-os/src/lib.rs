@@ -24,3 +24,4 @@ mod syscall;
 pub mod sysctl;
 #[cfg(all(test, target_os = "linux"))]
 mod testing;
+pub mod transaction;

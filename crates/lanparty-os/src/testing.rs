@@ -5,6 +5,7 @@ use std::{
     process::{Command, id},
     sync::mpsc,
     thread,
+    time::Duration,
 };
 
 use nix::{
@@ -69,6 +70,13 @@ impl Machine {
 fn enter() {
     unshare(CloneFlags::CLONE_NEWNET).expect("tests of the network need root");
     ip("link set lo up");
+}
+
+/// Waits until an interface that was set up is ready to send.
+pub(crate) fn wait_for_link(name: &str) {
+    while !run("ip", &format!("-o link show dev {name}")).contains("state UP") {
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Runs `ip` with these words.

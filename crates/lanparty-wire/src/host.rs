@@ -215,7 +215,7 @@ impl Snapshot {
 #[serde(tag = "change", rename_all = "snake_case")]
 pub enum Change {
     /// A TAP of this name and address comes into being. Undone: it is removed, if it is still that one.
-    CreateTap { name: String, mac: Mac, mtu: u16 },
+    CreateTap { name: String, mac: Mac },
     /// A kernel setting, named by its path below `/proc/sys` with slashes (`net/ipv6/conf/lan0/accept_ra`).
     SetSysctl { key: String, value: String },
     /// Undone: removed, unless it was there before.
@@ -239,7 +239,7 @@ pub enum Owner {
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Change::CreateTap { name, mac, .. } => write!(f, "create the TAP {name} with address {mac}"),
+            Change::CreateTap { name, mac } => write!(f, "create the TAP {name} with address {mac}"),
             Change::SetSysctl { key, value } => write!(f, "set {key} to {value}"),
             Change::AddAddress { interface, address } => write!(f, "add the address {address} to {interface}"),
             Change::AddRoute { interface, destination, via: None, metric } => {

@@ -12,7 +12,7 @@ use lanparty_wire::{EtherView, Frame, Mac, Offload, ethertype};
 use super::*;
 use crate::{
     device::FrameOrigin,
-    testing::{Machine, in_namespace, ip},
+    testing::{Machine, in_namespace, ip, wait_for_link},
 };
 
 const HERE: Mac = Mac([2, 0, 0, 0, 0, 1]);
@@ -308,6 +308,10 @@ fn cable() {
     for (name, mac) in [("lan0", HERE), ("host0", THERE)] {
         ip(&format!("link set {name} address {mac} addrgenmode none"));
         ip(&format!("link set {name} up"));
+    }
+    // Until the kernel has noticed the link, it throws away what is sent.
+    for name in ["lan0", "host0"] {
+        wait_for_link(name);
     }
 }
 

@@ -1,0 +1,573 @@
+//! Any number of changes, a crash at any point, and the host is as it was: on a host in memory, and on a real one in a namespace.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    rc::Rc,
+};
+
+use lanparty_wire::host::Snapshot;
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    feature,
+    network::Network,
+    sysctl,
+    testing::{in_namespace, ip, run},
+};
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn after_a_crash_anywhere_the_next_start_restores_the_host(
+        before in memory_host(),
+        changes in prop::collection::vec(change(), 0..12),
+        made in 0usize..13,
+        cut_short: bool,
+        undone_before_second_crash in prop::option::of(0usize..6),
+    ) {
+        let state = tempfile::tempdir().unwrap();
+        let host = Shared::new(before.clone());
+        let mut transaction = Transaction::open_on(host.clone(), state.path()).unwrap();
+        for change in changes.iter().take(made) {
+            // A change that the host refuses must leave it as it was, and not end the transaction.
+            let _ = transaction.apply(change);
+        }
+        if cut_short && let Some(next) = changes.get(made) {
+            // The crash comes after the journal is written and before the host is touched.
+            host.0.borrow_mut().deaf = true;
+            let _ = transaction.apply(next);
+            host.0.borrow_mut().deaf = false;
+        }
+        std::mem::forget(transaction);
+        if let Some(count) = undone_before_second_crash {
+            host.0.borrow_mut().crash_after = Some(count);
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                std::mem::forget(Transaction::open_on(host.clone(), state.path()));
+            }));
+            host.0.borrow_mut().crash_after = None;
+        }
+
+        drop(Transaction::open_on(host.clone(), state.path()).unwrap());
+
+        prop_assert_eq!(&host.0.borrow().state, &before);
+        prop_assert!(!state.path().join("host-changes.json").exists());
+    }
+
+    #[test]
+    fn leaving_in_order_restores_the_host(before in memory_host(), changes in prop::collection::vec(change(), 0..12)) {
+        let state = tempfile::tempdir().unwrap();
+        let host = Shared::new(before.clone());
+        let mut transaction = Transaction::open_on(host.clone(), state.path()).unwrap();
+        for change in &changes {
+            let _ = transaction.apply(change);
+        }
+        drop(transaction);
+        prop_assert_eq!(&host.0.borrow().state, &before);
+    }
+}
+
+#[test]
+fn what_cannot_be_undone_now_is_tried_again_at_the_next_start() {
+    let state = tempfile::tempdir().unwrap();
+    let before = MemoryHost {
+        sysctls: [("a".into(), "0".into()), ("b".into(), "0".into())].into(),
+        ..Default::default()
+    };
+    let host = Shared::new(before.clone());
+    let mut transaction = Transaction::open_on(host.clone(), state.path()).unwrap();
+    for key in ["a", "b"] {
+        transaction
+            .apply(&Change::SetSysctl {
+                key: key.into(),
+                value: "1".into(),
+            })
+            .unwrap();
+    }
+    host.0.borrow_mut().refuses = Some("b".into());
+    let undone = transaction.rollback().unwrap();
+    assert_eq!((undone.count, undone.failed.len()), (1, 1));
+    std::mem::forget(transaction);
+    host.0.borrow_mut().refuses = None;
+    drop(Transaction::open_on(host.clone(), state.path()).unwrap());
+    assert_eq!(host.0.borrow().state, before);
+}
+
+#[test]
+fn the_changes_of_a_live_process_are_not_undone() {
+    let state = tempfile::tempdir().unwrap();
+    let mut owner = std::process::Command::new("cat")
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stat = fs::read_to_string(format!("/proc/{}/stat", owner.id())).unwrap();
+    let started = stat
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .nth(19)
+        .unwrap();
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let journal = format!(
+        r#"{{"format":1,"owner":{{"pid":{},"started":{started},"boot":"{}"}},"entries":[
+            {{"undo":"restore_sysctl","key":"a","previous":"0","ours":"1"}}]}}"#,
+        owner.id(),
+        boot.trim(),
+    );
+    fs::write(state.path().join("host-changes.json"), journal).unwrap();
+    let changed = MemoryHost {
+        sysctls: [("a".into(), "1".into())].into(),
+        ..Default::default()
+    };
+    let host = Shared::new(changed.clone());
+
+    let refusal = Transaction::open_on(host.clone(), state.path()).err().unwrap();
+    assert!(
+        matches!(refusal, TransactionError::OwnerAlive { pid, .. } if pid == owner.id()),
+        "{refusal}"
+    );
+    assert_eq!(host.0.borrow().state, changed);
+
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    drop(Transaction::open_on(host.clone(), state.path()).unwrap());
+    assert_eq!(host.0.borrow().state.sysctls["a"], "0");
+}
+
+#[test]
+fn a_damaged_journal_is_an_error_and_not_forgotten() {
+    let state = tempfile::tempdir().unwrap();
+    let path = state.path().join("host-changes.json");
+    for content in [
+        "",
+        "{",
+        r#"{"format":2,"owner":{"pid":1,"started":1,"boot":""},"entries":[]}"#,
+    ] {
+        fs::write(&path, content).unwrap();
+        let result = Transaction::open_on(Shared::new(MemoryHost::default()), state.path());
+        assert!(matches!(result, Err(TransactionError::Read { .. })), "{content}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), content);
+    }
+}
+
+#[test]
+fn the_real_host_is_as_before_after_leaving_and_after_a_crash() {
+    in_namespace(|| async {
+        ip("link add lan0 type veth peer name host0");
+        ip("link set host0 up");
+        ip("link set lan0 up");
+        ip("addr add 192.0.2.2/24 dev lan0");
+        ip("route add 198.51.100.9/32 via 192.0.2.1 dev lan0 metric 5");
+        let state = tempfile::tempdir().unwrap();
+        let file = state.path().join("conf.d/drop-in.conf");
+        settle().await;
+        let before = observe(&file).await;
+        for crash in [false, true] {
+            let mut transaction = Transaction::open(state.path()).unwrap();
+            let options = TapOptions {
+                name: "party0".into(),
+                mac: Mac([2, 0, 0, 0, 0, 1]),
+                mtu: 1500,
+            };
+            let tap = transaction.create_tap(&options).unwrap();
+            tap.control().set_link(true).unwrap();
+            tap.control().set_carrier(true).unwrap();
+            for change in all_changes(&file) {
+                transaction.apply(&change).unwrap();
+            }
+            settle().await;
+            let during = observe(&file).await;
+            assert_eq!(during.0.links.len(), before.0.links.len() + 1);
+            assert!(
+                during
+                    .0
+                    .routes
+                    .iter()
+                    .any(|r| r.destination.to_string() == "203.0.113.7/32")
+            );
+            assert_eq!(
+                (during.1.as_str(), during.2, during.3.as_deref()),
+                ("1", false, Some("ours\n"))
+            );
+            if crash {
+                // The kernel closes descriptors of the dead, which is all that it does.
+                std::mem::forget(transaction);
+                drop(tap);
+                recover(state.path()).unwrap();
+            } else {
+                drop(transaction);
+                drop(tap);
+            }
+            settle().await;
+            assert_eq!(observe(&file).await, before, "crash: {crash}");
+        }
+    });
+}
+
+#[test]
+fn what_is_not_there_to_be_changed_is_an_error_that_names_it() {
+    in_namespace(|| async {
+        let state = tempfile::tempdir().unwrap();
+        let mut transaction = Transaction::open(state.path()).unwrap();
+        let sysctl = Change::SetSysctl {
+            key: "net/ipv4/conf/nobody/arp_ignore".into(),
+            value: "1".into(),
+        };
+        let feature = Change::SetFeature {
+            interface: "lo".into(),
+            feature: "telepathy".into(),
+            enabled: true,
+        };
+        let address = Change::AddAddress {
+            interface: "nobody".into(),
+            address: "10.0.0.1/8".parse().unwrap(),
+        };
+        for change in [sysctl, feature, address] {
+            let error = transaction.apply(&change).unwrap_err();
+            assert_eq!(error.to_string(), format!("could not {change}"));
+        }
+        assert!(!state.path().join("host-changes.json").exists());
+    });
+}
+
+#[test]
+fn a_strangers_tap_of_the_same_name_survives() {
+    in_namespace(|| async {
+        ip("tuntap add mode tap name party0");
+        let mut host = ThisHost::default();
+        host.go_back(&Undo::RemoveTap {
+            name: "party0".into(),
+            mac: Mac([2, 0, 0, 0, 0, 1]),
+        })
+        .unwrap();
+        assert!(run("ip", "-o link show dev party0").contains("party0"));
+    });
+}
+
+fn all_changes(file: &Path) -> Vec<Change> {
+    vec![
+        Change::SetSysctl {
+            key: "net/ipv4/conf/party0/arp_ignore".into(),
+            value: "1".into(),
+        },
+        Change::SetSysctl {
+            key: "net/ipv4/conf/lan0/arp_ignore".into(),
+            value: "1".into(),
+        },
+        Change::AddAddress {
+            interface: "party0".into(),
+            address: "10.73.42.51/24".parse().unwrap(),
+        },
+        // Both of these were there before, and have to stay.
+        Change::AddAddress {
+            interface: "lan0".into(),
+            address: "192.0.2.2/24".parse().unwrap(),
+        },
+        Change::AddRoute {
+            interface: "lan0".into(),
+            destination: "198.51.100.9/32".parse().unwrap(),
+            via: Some("192.0.2.1".parse().unwrap()),
+            metric: 5,
+        },
+        Change::AddRoute {
+            interface: "lan0".into(),
+            destination: "203.0.113.7/32".parse().unwrap(),
+            via: Some("192.0.2.1".parse().unwrap()),
+            metric: 5,
+        },
+        Change::AddRoute {
+            interface: "party0".into(),
+            destination: "2001:db8::/64".parse().unwrap(),
+            via: None,
+            metric: 50,
+        },
+        Change::WriteFile {
+            path: file.to_owned(),
+            content: "ours\n".into(),
+            owner: None,
+        },
+        Change::SetFeature {
+            interface: "lan0".into(),
+            feature: "tx-udp-segmentation".into(),
+            enabled: false,
+        },
+    ]
+}
+
+/// What the changes above are about.
+async fn observe(file: &Path) -> (Snapshot, String, bool, Option<String>) {
+    let mut snapshot = Network::open().unwrap().snapshot().await.unwrap();
+    snapshot.routes.sort();
+    snapshot.addresses.sort();
+    let sysctl = sysctl::read("net/ipv4/conf/lan0/arp_ignore").unwrap().unwrap();
+    let feature = feature::read("lan0", "tx-udp-segmentation").unwrap().unwrap();
+    (snapshot, sysctl, feature, fs::read_to_string(file).ok())
+}
+
+/// Waits until IPv6 addresses are no longer tentative.
+async fn settle() {
+    let network = Network::open().unwrap();
+    while network
+        .snapshot()
+        .await
+        .unwrap()
+        .addresses
+        .iter()
+        .any(|address| !address.preferred)
+    {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+/// A host as maps, with the failures that a real one has.
+#[derive(Clone, Default, PartialEq, Debug)]
+struct MemoryHost {
+    taps: BTreeMap<String, Mac>,
+    sysctls: BTreeMap<String, String>,
+    addresses: BTreeSet<(String, Prefix)>,
+    routes: BTreeSet<(String, Prefix, u32)>,
+    files: BTreeMap<PathBuf, String>,
+    features: BTreeMap<(String, String), bool>,
+}
+
+#[derive(Default)]
+struct Faulty {
+    state: MemoryHost,
+    /// Changes are not made, as if the process had ended just before.
+    deaf: bool,
+    /// The process ends while undoing, after so many.
+    crash_after: Option<usize>,
+    /// A setting that cannot be written.
+    refuses: Option<String>,
+}
+
+#[derive(Clone)]
+struct Shared(Rc<RefCell<Faulty>>);
+
+impl Shared {
+    fn new(state: MemoryHost) -> Shared {
+        Shared(Rc::new(RefCell::new(Faulty {
+            state,
+            ..Faulty::default()
+        })))
+    }
+}
+
+impl Host for Shared {
+    type Device = ();
+
+    fn way_back(&mut self, change: &Change) -> Result<Option<Undo>, HostError> {
+        let host = &self.0.borrow().state;
+        let unknown = || HostError::Unknown { what: "that".into() };
+        Ok(match change.clone() {
+            Change::CreateTap { name, mac, .. } => Some(Undo::RemoveTap { name, mac }),
+            Change::SetSysctl { key, value } => {
+                let previous = host.sysctls.get(&key).ok_or_else(unknown)?.clone();
+                (previous != value).then_some(Undo::RestoreSysctl {
+                    key,
+                    previous,
+                    ours: value,
+                })
+            }
+            Change::AddAddress { interface, address } => {
+                let there = host.addresses.contains(&(interface.clone(), address));
+                (!there).then_some(Undo::RemoveAddress { interface, address })
+            }
+            Change::AddRoute {
+                interface,
+                destination,
+                via,
+                metric,
+            } => {
+                let there = host.routes.contains(&(interface.clone(), destination, metric));
+                (!there).then_some(Undo::RemoveRoute {
+                    interface,
+                    destination,
+                    via,
+                    metric,
+                })
+            }
+            Change::WriteFile { path, content, owner } => {
+                let previous = host.files.get(&path).cloned();
+                let there = previous.as_ref() == Some(&content);
+                (!there).then_some(Undo::RestoreFile {
+                    path,
+                    previous,
+                    ours: content,
+                    owner,
+                })
+            }
+            Change::SetFeature {
+                interface,
+                feature,
+                enabled,
+            } => {
+                let key = (interface.clone(), feature.clone());
+                let previous = *host.features.get(&key).ok_or_else(unknown)?;
+                (previous != enabled).then_some(Undo::RestoreFeature {
+                    interface,
+                    feature,
+                    previous,
+                    ours: enabled,
+                })
+            }
+        })
+    }
+
+    fn make(&mut self, change: &Change) -> Result<Option<()>, HostError> {
+        let mut faulty = self.0.borrow_mut();
+        if faulty.deaf {
+            return Ok(None);
+        }
+        let host = &mut faulty.state;
+        match change.clone() {
+            Change::CreateTap { name, mac, .. } if host.taps.contains_key(&name) => {
+                let _ = mac;
+                return Err(HostError::Device(DeviceError::Exists { name }));
+            }
+            Change::CreateTap { name, mac, .. } => drop(host.taps.insert(name, mac)),
+            Change::SetSysctl { key, value } => drop(host.sysctls.insert(key, value)),
+            Change::AddAddress { interface, address } => drop(host.addresses.insert((interface, address))),
+            Change::AddRoute {
+                interface,
+                destination,
+                metric,
+                ..
+            } => {
+                host.routes.insert((interface, destination, metric));
+            }
+            Change::WriteFile { path, content, .. } => drop(host.files.insert(path, content)),
+            Change::SetFeature {
+                interface,
+                feature,
+                enabled,
+            } => {
+                host.features.insert((interface, feature), enabled);
+            }
+        }
+        Ok(None)
+    }
+
+    fn go_back(&mut self, undo: &Undo) -> Result<(), HostError> {
+        let mut faulty = self.0.borrow_mut();
+        if let Some(left) = &mut faulty.crash_after {
+            let Some(less) = left.checked_sub(1) else {
+                drop(faulty);
+                std::panic::resume_unwind(Box::new("the process ends here"));
+            };
+            *left = less;
+        }
+        if let Undo::RestoreSysctl { key, .. } = undo
+            && faulty.refuses.as_ref() == Some(key)
+        {
+            return Err(HostError::Io(io::Error::from(io::ErrorKind::PermissionDenied)));
+        }
+        let host = &mut faulty.state;
+        match undo.clone() {
+            Undo::RemoveTap { name, mac } => {
+                host.taps
+                    .retain(|known, address| (known, *address) != (&name, mac));
+            }
+            Undo::RestoreSysctl { key, previous, ours } => {
+                host.sysctls.entry(key).and_modify(|now| {
+                    if *now == ours {
+                        now.clone_from(&previous)
+                    }
+                });
+            }
+            Undo::RemoveAddress { interface, address } => drop(host.addresses.remove(&(interface, address))),
+            Undo::RemoveRoute {
+                interface,
+                destination,
+                metric,
+                ..
+            } => {
+                host.routes.remove(&(interface, destination, metric));
+            }
+            Undo::RestoreFile {
+                path, previous, ours, ..
+            } if host.files.get(&path) == Some(&ours) => match previous {
+                Some(previous) => drop(host.files.insert(path, previous)),
+                None => drop(host.files.remove(&path)),
+            },
+            Undo::RestoreFile { .. } => {}
+            Undo::RestoreFeature {
+                interface,
+                feature,
+                previous,
+                ours,
+            } => {
+                host.features.entry((interface, feature)).and_modify(|now| {
+                    if *now == ours {
+                        *now = previous
+                    }
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn memory_host() -> impl Strategy<Value = MemoryHost> {
+    let sysctls = prop::collection::btree_map(word(), value(), 0..3);
+    let addresses = prop::collection::btree_set((word(), prefix()), 0..3);
+    let routes = prop::collection::btree_set((word(), prefix(), 0u32..2), 0..3);
+    let files = prop::collection::btree_map(word().prop_map(PathBuf::from), value(), 0..3);
+    let features = prop::collection::btree_map((word(), word()), any::<bool>(), 0..4);
+    // A TAP that was there before has an address that is not ours.
+    let taps = prop::collection::btree_map(word(), Just(Mac([2, 9, 9, 9, 9, 9])), 0..2);
+    (taps, sysctls, addresses, routes, files, features).prop_map(
+        |(taps, sysctls, addresses, routes, files, features)| MemoryHost {
+            taps,
+            sysctls,
+            addresses,
+            routes,
+            files,
+            features,
+        },
+    )
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        word().prop_map(|name| Change::CreateTap {
+            name,
+            mac: Mac([2, 0, 0, 0, 0, 1])
+        }),
+        (word(), value()).prop_map(|(key, value)| Change::SetSysctl { key, value }),
+        (word(), prefix()).prop_map(|(interface, address)| Change::AddAddress { interface, address }),
+        (word(), prefix(), 0u32..2).prop_map(|(interface, destination, metric)| Change::AddRoute {
+            interface,
+            destination,
+            via: None,
+            metric
+        }),
+        (word(), value()).prop_map(|(path, content)| Change::WriteFile {
+            path: path.into(),
+            content,
+            owner: None
+        }),
+        (word(), word(), any::<bool>()).prop_map(|(interface, feature, enabled)| Change::SetFeature {
+            interface,
+            feature,
+            enabled
+        }),
+    ]
+}
+
+/// Few of each, so that changes meet each other.
+fn word() -> impl Strategy<Value = String> {
+    prop::sample::select(vec!["a".to_owned(), "b".to_owned()])
+}
+
+fn value() -> impl Strategy<Value = String> {
+    prop::sample::select(vec!["0".to_owned(), "1".to_owned(), "2".to_owned()])
+}
+
+fn prefix() -> impl Strategy<Value = Prefix> {
+    prop::sample::select(vec!["10.0.0.1/8", "192.0.2.1/24"]).prop_map(|text| text.parse().unwrap())
+}
