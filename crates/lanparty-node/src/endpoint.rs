@@ -266,6 +266,15 @@ where
             wake.min(self.session_due)
         };
         let (inbox, batch) = (&mut self.inbox, &mut self.batch);
+        let datagrams = maybe(self.uplink.as_ref().map(|uplink| uplink.link.recv_many(inbox)));
+        let frames = maybe(self.device.as_mut().map(|(source, _)| source.recv(batch)));
+        // The two directions take turns at random: a flood from one side must not keep the other from being read.
+        let traffic = async {
+            tokio::select! {
+                result = datagrams => Woken::Datagrams(result),
+                result = frames => Woken::Frames(result),
+            }
+        };
         tokio::select! {
             biased;
             command = self.commands.recv() => Woken::Command(command),
@@ -273,8 +282,7 @@ where
             result = maybe(self.dialing.as_mut()) => Woken::Dialed(Box::new(result)),
             device = maybe(self.reopening.as_mut()) => Woken::Reopened(device),
             () = maybe(self.writing.as_mut()) => Woken::Writable,
-            result = maybe(self.uplink.as_ref().map(|uplink| uplink.link.recv_many(inbox))) => Woken::Datagrams(result),
-            result = maybe(self.device.as_mut().map(|(source, _)| source.recv(batch))) => Woken::Frames(result),
+            woken = traffic => woken,
             () = tokio::time::sleep_until(wake.into()) => Woken::Timer,
         }
     }
