@@ -15,4 +15,4 @@ pub mod story;
 pub use drop_log::{DropLog, DropNotice};
 pub use local::{Command, query, serve_status, socket_path};
 pub use status::{Program, Status};
-pub use story::{Line, story};
+pub use story::{Line, Storyteller, story};

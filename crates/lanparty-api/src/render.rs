@@ -92,6 +92,10 @@ impl Page {
             );
             self.line("Broadcasts", broadcasts(endpoint));
         }
+        for warning in &endpoint.warnings {
+            let text = warning.strip_prefix("Warning: ").unwrap_or(warning);
+            self.line("Warning", printable_line(text));
+        }
         if endpoint.default_route_offered {
             self.line("Warning", "TAP received default route, adjusted metric");
         }
@@ -172,7 +176,7 @@ fn room(endpoint: &EndpointStatus) -> String {
     } else {
         "open: the relay's operator could read frames"
     };
-    let joined = match endpoint.member {
+    let joined = match endpoint.member.filter(|_| endpoint.is_joined()) {
         Some(member) => format!("joined as member {member}"),
         None => "not joined".into(),
     };

@@ -117,7 +117,7 @@ pub struct EndpointStatus {
     /// The client's address in the room. A LAN gateway has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<Mac>,
-    /// `Some` exactly while the room is joined.
+    /// Our number in the room, once it was joined. It stays ours while the connection is lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member: Option<MemberId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -136,6 +136,9 @@ pub struct EndpointStatus {
     /// The LAN offered the TAP a default route, and we did not take it.
     #[serde(default)]
     pub default_route_offered: bool,
+    /// What the person at the keyboard should know about this host's network, a sentence each.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// `None` where nothing has to be pinned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<RouteStatus>,
@@ -150,6 +153,11 @@ pub struct EndpointStatus {
 }
 
 impl EndpointStatus {
+    /// True while we are in the room and the relay answers.
+    pub fn is_joined(&self) -> bool {
+        self.relay.connected && self.member.is_some()
+    }
+
     /// An endpoint that has not reached its relay yet.
     pub fn new(relay: RelayAddress, room: RoomCode) -> EndpointStatus {
         EndpointStatus {
@@ -167,6 +175,7 @@ impl EndpointStatus {
             interface: None,
             dhcp: Dhcp::Off,
             default_route_offered: false,
+            warnings: Vec::new(),
             route: None,
             gateway: None,
             broadcast: BroadcastFlow::default(),

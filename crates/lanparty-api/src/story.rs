@@ -3,6 +3,8 @@
 //! The sentences come from what was measured, never from what was intended, and each is said once, when it becomes true. Keeping
 //! them in one pure function keeps window, terminal and tests on the same words.
 
+use std::collections::BTreeSet;
+
 use crate::status::{Dhcp, EndpointStatus, GatewayStatus, MemberStatus, Program, Status};
 use lanparty_wire::control::Role;
 
@@ -83,17 +85,18 @@ impl Teller<'_> {
 
     /// Joined now, and not joined before or joined anew in between.
     fn just_joined(&self) -> bool {
-        self.now.member.is_some() && (self.before.member.is_none() || self.now.joins != self.before.joins)
+        self.now.is_joined() && (!self.before.is_joined() || self.now.joins != self.before.joins)
     }
 
     fn problem(&mut self, before: Option<&str>, now: Option<&str>) {
-        if let Some(text) = now.filter(|_| before != now) {
+        // A relay's addresses are tried in turn; another one that does not answer is no other problem.
+        if let Some(text) = now.filter(|now| before.is_none_or(|before| gist(before) != gist(now))) {
             self.warn(text);
         }
     }
 
     fn relay(&mut self) {
-        if self.before.member.is_some() && self.now.member.is_none() {
+        if self.before.is_joined() && !self.now.is_joined() {
             self.warn("Connection to relay lost, reconnecting");
         }
         let silent = |endpoint: &EndpointStatus| endpoint.relay.unanswered_ms >= UDP_SUSPECT_MS;
@@ -111,16 +114,21 @@ impl Teller<'_> {
 
     /// Checked while joined: before that, nothing has to be ready.
     fn readiness(&mut self) {
-        let unpinned = |e: &EndpointStatus| e.member.is_some() && e.route.as_ref().is_some_and(|r| !r.pinned);
+        let unpinned = |e: &EndpointStatus| e.is_joined() && e.route.as_ref().is_some_and(|r| !r.pinned);
         if unpinned(self.now) && !unpinned(self.before) {
             self.warn("Warning: relay route is not pinned, the tunnel could run through itself");
         }
         let idle = |e: &EndpointStatus| {
             let ready = e.interface.as_ref().is_some_and(|i| i.up && i.carrier);
-            e.member.is_some() && e.mac.is_some() && e.joined_ms >= TAP_READY_MS && !ready
+            e.is_joined() && e.mac.is_some() && e.joined_ms >= TAP_READY_MS && !ready
         };
         if idle(self.now) && !idle(self.before) {
             self.warn("Warning: TAP is not ready, games cannot see the LAN");
+        }
+        for warning in &self.now.warnings {
+            if !self.before.warnings.contains(warning) {
+                self.warn(warning);
+            }
         }
         if self.now.default_route_offered && !self.before.default_route_offered {
             self.warn("Warning: TAP received default route, adjusted metric");
@@ -131,7 +139,7 @@ impl Teller<'_> {
         let joined = self.just_joined();
         let before = self.before.gateway.as_ref().filter(|_| !joined);
         match (before, &self.now.gateway) {
-            _ if self.now.member.is_none() => {}
+            _ if !self.now.is_joined() => {}
             (None, None) if joined => self.waiting(),
             (None, None) => {}
             (Some(_), None) => {
@@ -217,7 +225,7 @@ impl Teller<'_> {
 
     /// Who is there already when we come needs no line each.
     fn members(&mut self) {
-        if self.now.member.is_none() {
+        if !self.now.is_joined() {
             return;
         }
         let players = |endpoint: &EndpointStatus| -> Vec<MemberStatus> {
@@ -241,6 +249,35 @@ impl Teller<'_> {
             self.good(format!("{} left", member.label()));
         }
     }
+}
+
+/// Tells a story as it goes on: remembers the last moment, and repeats no worry before there was good news from the relay.
+#[derive(Debug, Default)]
+pub struct Storyteller {
+    last: Option<Status>,
+    worries: BTreeSet<String>,
+}
+
+impl Storyteller {
+    /// What to say now.
+    pub fn tell(&mut self, now: &Status) -> Vec<Line> {
+        let mut lines = story(self.last.as_ref(), now);
+        if lines.iter().any(|line| line.tone == Tone::Good) {
+            self.worries.clear();
+        }
+        lines.retain(|line| line.tone == Tone::Good || self.worries.insert(gist(&line.text)));
+        self.last = Some(now.clone());
+        lines
+    }
+}
+
+/// A sentence without its numbers and addresses.
+fn gist(text: &str) -> String {
+    let plain = |word: &&str| !word.contains(|c: char| c.is_ascii_digit());
+    text.split_whitespace()
+        .filter(plain)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// What the two counters of broadcasts say together.

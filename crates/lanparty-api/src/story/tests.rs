@@ -135,7 +135,10 @@ fn broadcasts_one_way_are_told_apart_once_there_was_time_for_an_answer() {
 #[test]
 fn a_lost_relay_is_told_and_after_it_everything_that_is_true_again() {
     let before = joined(|e| e.gateway = Some(gateway(5)));
-    let lost = status(|e| e.joins = 1);
+    let lost = status(|e| {
+        e.joins = 1;
+        e.member = Some(member(7));
+    });
     assert_eq!(
         texts(Some(&before), &lost),
         ["Connection to relay lost, reconnecting"]
@@ -166,6 +169,47 @@ fn a_problem_is_told_once() {
         ["no name"]
     );
     assert_eq!(texts(Some(&problem("no route")), &status(|_| {})), [""; 0]);
+}
+
+#[test]
+fn another_address_that_does_not_answer_is_no_other_problem() {
+    let problem = |text: &str| Status {
+        problem: Some(text.into()),
+        ..status(|_| {})
+    };
+    let (v4, v6) = (
+        problem("the relay 192.0.2.1:443 does not answer"),
+        problem("the relay [2001:db8::1]:443 does not answer"),
+    );
+    assert_eq!(texts(Some(&v4), &v6), [""; 0]);
+}
+
+#[test]
+fn a_storyteller_repeats_no_worry_until_things_were_good_again() {
+    let problem = |text: &str| Status {
+        problem: Some(text.into()),
+        ..status(|_| {})
+    };
+    let mut teller = Storyteller::default();
+    let mut told = |status: &Status| {
+        teller
+            .tell(status)
+            .into_iter()
+            .map(|l| l.text)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(told(&problem("no route")), ["no route"]);
+    assert_eq!(told(&problem("no name")), ["no name"]);
+    assert_eq!(told(&problem("no route")), [""; 0]);
+    assert!(told(&joined(|_| {})).contains(&"Connected to relay".into()));
+    assert!(told(&problem("no route")).contains(&"no route".into()));
+}
+
+#[test]
+fn a_warning_about_the_host_is_told_once() {
+    let warned = |texts: &[&str]| status(|e| e.warnings = texts.iter().map(|&t| t.into()).collect());
+    assert_eq!(texts(None, &warned(&["a", "b"])), ["a", "b"]);
+    assert_eq!(texts(Some(&warned(&["a"])), &warned(&["a", "b"])), ["b"]);
 }
 
 #[test]
