@@ -326,6 +326,7 @@ fn status(change: impl FnOnce(&mut EndpointStatus)) -> Status {
 fn joined(change: impl FnOnce(&mut EndpointStatus)) -> Status {
     status(|endpoint| {
         endpoint.member = Some(member(7));
+        endpoint.relay.connected = true;
         endpoint.joins = 1;
         endpoint.joined_ms = 1;
         change(endpoint);
