@@ -66,8 +66,8 @@ impl Identity {
     /// The system has no randomness to give.
     pub fn generate() -> Result<(Identity, String), IdentityError> {
         let key = KeyPair::generate_for(&PKCS_ED25519).map_err(IdentityError::Generate)?;
-        let identity = Identity::from_key(&key)?
-            .ok_or(IdentityError::Generate(rcgen::Error::CouldNotParseKeyPair))?;
+        let identity =
+            Identity::from_key(&key)?.ok_or(IdentityError::Generate(rcgen::Error::CouldNotParseKeyPair))?;
         Ok((identity, key.serialize_pem()))
     }
 
