@@ -66,7 +66,7 @@ pub struct NodeConfig {
     pub mac: Option<Mac>,
     /// The inner MTU in bytes, without the Ethernet header.
     pub mtu: u16,
-    /// What a member may send.
+    /// What a member may send. What the LAN may send is [`Limits::lan`].
     pub limits: Limits,
     /// Random per process: keys the flow hash and the nonces of probes.
     pub flow_key: u64,
@@ -127,16 +127,10 @@ pub struct Node {
 impl Node {
     /// A node that is in no room and has no path.
     pub fn new(config: NodeConfig, now: Instant) -> Node {
-        let origin = match config.role {
-            Role::Gateway => Origin::Lan,
-            Role::Client => Origin::Member {
-                mac: config.mac.unwrap_or(Mac::ZERO),
-            },
-        };
         Node {
             me: None,
             switch: Switch::new(config.role, config.mac),
-            guard: Guard::new(origin, config.mtu, &config.limits, now),
+            guard: guard_for(config.role, config.mac, config.mtu, &config.limits, now),
             peers: Peers::new(config.limits.clone(), config.mtu),
             expected: 0,
             paths: Paths::default(),
@@ -299,6 +293,7 @@ impl Node {
     }
 
     fn forward(&mut self, now: Instant, frame: Frame<'_>) -> Result<(), DropReason> {
+        // Most of what a LAN says is between others, and must cost nothing but a look.
         if self.config.role == Role::Gateway {
             self.switch.concerns_room(frame)?;
         }
@@ -408,6 +403,17 @@ impl Node {
             let drops = &mut self.counters.drops;
             self.outbox
                 .queue(now, Label::probe(target), &probe.encode(), |_| {}, drops);
+        }
+    }
+}
+
+/// The guard in front of what a member of this role sends. Nothing passes for a client that has announced no address.
+fn guard_for(role: Role, mac: Option<Mac>, mtu: u16, limits: &Limits, now: Instant) -> Guard {
+    match role {
+        Role::Gateway => Guard::new(Origin::Lan, mtu, &Limits::lan(), now),
+        Role::Client => {
+            let mac = mac.unwrap_or(Mac::ZERO);
+            Guard::new(Origin::Member { mac }, mtu, limits, now)
         }
     }
 }

@@ -7,15 +7,15 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use lanparty_wire::{
-    Destination, DropCounters, DropReason, GroupHandle, Incarnation, Mac, MemberId, TAG_LEN,
+    Destination, DropCounters, DropReason, GroupHandle, Incarnation, MemberId, TAG_LEN,
     control::{Member, Role},
     mtu,
 };
 
-use super::{leg::Leg, probe::Answers};
+use super::{guard_for, leg::Leg, probe::Answers};
 use crate::{
     fragment::Reassembler,
-    guard::{Guard, Limits, Origin},
+    guard::{Guard, Limits},
     replay::ReplayWindow,
 };
 
@@ -64,15 +64,8 @@ impl Windows {
 
 impl Peer {
     fn new(member: Member, limits: &Limits, inner_mtu: u16, now: Instant) -> Peer {
-        let origin = match member.role {
-            Role::Gateway => Origin::Lan,
-            // Nothing passes for a client that has announced no address.
-            Role::Client => Origin::Member {
-                mac: member.mac.unwrap_or(Mac::ZERO),
-            },
-        };
         Peer {
-            guard: Guard::new(origin, inner_mtu, limits, now),
+            guard: guard_for(member.role, member.mac, inner_mtu, limits, now),
             leg: Leg::new(now, member.budget),
             windows: Windows::default(),
             reassembler: Reassembler::new(mtu::frame_limit(inner_mtu.max(mtu::DEFAULT_MTU)) + TAG_LEN),

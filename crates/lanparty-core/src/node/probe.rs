@@ -243,7 +243,7 @@ mod tests {
         for millis in [20, 21, 22, 20, 90, 90, 90] {
             let nonce = ask(&mut prober, now);
             told.extend(prober.answered(now + Duration::from_millis(millis), nonce));
-            now += INTERVAL;
+            now += IDLE_INTERVAL;
         }
         assert!(told.len() >= 2 && told.len() < 5, "{told:?}");
     }

@@ -1,1 +1,6 @@
+//! Nodes that talk to each other through a room that forwards and nothing else.
 
+mod frames;
+mod membership;
+mod room;
+mod traffic;
