@@ -77,6 +77,66 @@ pub enum Undo {
     },
 }
 
+impl Undo {
+    /// Whether this is the way back from that change.
+    fn is_from(&self, change: &Change) -> bool {
+        match (self, change) {
+            (Undo::RemoveTap { name, mac }, Change::CreateTap { name: n, mac: m, .. }) => {
+                (name, mac) == (n, m)
+            }
+            (Undo::RestoreSysctl { key, ours, .. }, Change::SetSysctl { key: k, value }) => {
+                (key, ours) == (k, value)
+            }
+            (
+                Undo::RemoveAddress { interface, address },
+                Change::AddAddress {
+                    interface: i,
+                    address: a,
+                },
+            ) => (interface, address) == (i, a),
+            (
+                Undo::RemoveRoute {
+                    interface,
+                    destination,
+                    via,
+                    metric,
+                },
+                Change::AddRoute {
+                    interface: i,
+                    destination: d,
+                    via: v,
+                    metric: m,
+                },
+            ) => (interface, destination, via, metric) == (i, d, v, m),
+            (Undo::RestoreFile { path, ours, .. }, Change::WriteFile { path: p, content, .. }) => {
+                (path, ours) == (p, content)
+            }
+            (
+                Undo::RestoreFeature {
+                    interface,
+                    feature,
+                    ours,
+                    ..
+                },
+                Change::SetFeature {
+                    interface: i,
+                    feature: f,
+                    enabled,
+                },
+            ) => (interface, feature, ours) == (i, f, enabled),
+            (
+                Undo::RemoveTap { .. }
+                | Undo::RestoreSysctl { .. }
+                | Undo::RemoveAddress { .. }
+                | Undo::RemoveRoute { .. }
+                | Undo::RestoreFile { .. }
+                | Undo::RestoreFeature { .. },
+                _,
+            ) => false,
+        }
+    }
+}
+
 /// Whoever makes changes: this machine, or in tests one in memory.
 pub trait Host {
     /// What a change may bring into being.
@@ -123,6 +183,8 @@ pub enum HostError {
 pub enum TransactionError {
     #[error("could not {change}")]
     Change { change: Box<Change>, source: HostError },
+    #[error("could not take back: {change}")]
+    TakeBack { change: Box<Change>, source: HostError },
     #[error("could not write the journal of changes to this machine")]
     Write { source: DirError },
     #[error("could not read the journal of changes to this machine, {}; what it lists may have to be undone by hand", path.display())]
@@ -209,6 +271,31 @@ impl<H: Host> Transaction<H> {
     /// When the change cannot be made, or the journal cannot be written; then nothing is changed.
     pub fn apply(&mut self, change: &Change) -> Result<(), TransactionError> {
         self.make(change).map(|_| ())
+    }
+
+    /// Undoes one change and keeps the others: an address that another one replaces. Nothing to do for a change that changed
+    /// nothing, as what was there before is not ours.
+    ///
+    /// # Errors
+    /// When the host refuses it; the change then stays in the journal. When the journal cannot be written.
+    pub fn take_back(&mut self, change: &Change) -> Result<(), TransactionError> {
+        let Some(at) = self
+            .journal
+            .entries()
+            .iter()
+            .rposition(|undo| undo.is_from(change))
+        else {
+            return Ok(());
+        };
+        let mut entries = self.journal.entries().to_vec();
+        let undo = entries.remove(at);
+        self.host
+            .go_back(&undo)
+            .map_err(|source| TransactionError::TakeBack {
+                change: Box::new(change.clone()),
+                source,
+            })?;
+        self.journal.replace(entries)
     }
 
     /// Undoes everything, newest first.

@@ -70,6 +70,27 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn what_was_taken_back_is_as_if_never_made(before in memory_host(), kept in change(), replaced in change()) {
+        let state = tempfile::tempdir().unwrap();
+        let host = Shared::new(before.clone());
+        let mut transaction = Transaction::open_on(host.clone(), state.path()).unwrap();
+        let _ = transaction.apply(&kept);
+        let with_one = host.0.borrow().state.clone();
+        let made = transaction.apply(&replaced).is_ok();
+        // The same setting twice has one value, which only the newer one can give back.
+        if made {
+            transaction.take_back(&replaced).unwrap();
+            if replaced != kept {
+                prop_assert_eq!(&host.0.borrow().state, &with_one);
+            }
+        }
+        drop(transaction);
+        prop_assert_eq!(&host.0.borrow().state, &before);
+    }
+}
+
 #[test]
 fn what_cannot_be_undone_now_is_tried_again_at_the_next_start() {
     let state = tempfile::tempdir().unwrap();
