@@ -102,3 +102,168 @@ fn put(frame: &mut [u8], at: usize, value: u16) -> bool {
     *place = value.to_be_bytes();
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use lanparty_wire::{ethertype, mtu::ASSUMED_BUDGET};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::guard::crafted::*;
+
+    const MSS: [u8; 4] = [2, 4, 0x05, 0xb4];
+
+    #[test]
+    fn a_syn_is_clamped_to_what_one_datagram_carries() {
+        for (budget, v4, v6) in [(ASSUMED_BUDGET, 1332, 1312), (1162, 1080, 1060), (0, 1018, 998)] {
+            for flags in [SYN, SYN | ACK] {
+                assert_eq!(clamped(syn_v4(flags, &MSS), budget), (true, Some(v4)));
+                assert_eq!(clamped(syn_v6(flags, &MSS), budget), (true, Some(v6)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_full_segment_of_the_clamped_size_fits_the_budget() {
+        let (_, offered) = clamped(syn_v4(SYN, &MSS), 1300);
+        let frame = v4(&ipv4(
+            6,
+            &[],
+            &tcp((1, 2), ACK, &[], &vec![0; offered.unwrap().into()]),
+        ));
+        assert_eq!(frame.len(), mtu::whole_payload(1300));
+    }
+
+    #[test]
+    fn nothing_is_raised() {
+        for small in [[2, 4, 0, 1], [2, 4, 5, 0x34]] {
+            let frame = syn_v4(SYN, &small);
+            assert!(!clamped(frame, ASSUMED_BUDGET).0);
+        }
+    }
+
+    #[test]
+    fn the_option_is_found_wherever_it_stands() {
+        for options in [
+            &[1, 1, 2, 4, 5, 0xb4, 1, 1][..],
+            // Across two words of the checksum.
+            &[1, 2, 4, 5, 0xb4, 1, 0, 0],
+            &[3, 3, 7, 2, 4, 5, 0xb4, 0],
+            &[4, 2, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 2, 4, 5, 0xb4],
+        ] {
+            assert_eq!(
+                clamped(syn_v4(SYN, options), ASSUMED_BUDGET),
+                (true, Some(1332)),
+                "{options:?}"
+            );
+            assert_eq!(
+                clamped(syn_v6(SYN, options), ASSUMED_BUDGET),
+                (true, Some(1312)),
+                "{options:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn headers_in_front_of_it_do_not_hide_it() {
+        let segment = |header_len, frame| with_checksum(frame, header_len, 6, 16);
+        let options = segment(40, v4(&ipv4(6, &[1; 20], &tcp((1, 2), SYN, &MSS, &[]))));
+        let (mut frame, at) = (options, 14 + 40 + 22);
+        assert!(clamp(&mut frame, ASSUMED_BUDGET));
+        assert_eq!(word(&frame, at), Some(1332));
+        assert_eq!(transport_checksum(&frame, 40, 6), 0);
+
+        let mut frame = v6(&ipv6(
+            0,
+            &extension(60, 0, &extension(6, 1, &tcp((1, 2), SYN, &MSS, &[]))),
+        ));
+        assert!(clamp(&mut frame, ASSUMED_BUDGET));
+        assert_eq!(word(&frame, 14 + 40 + 8 + 16 + 22), Some(1312));
+
+        let tagged = [&[0, 5, 8, 0][..], &ipv4(6, &[], &tcp((1, 2), SYN, &MSS, &[]))].concat();
+        let mut frame = ether(STATION, ethertype::VLAN, &tagged);
+        assert!(clamp(&mut frame, ASSUMED_BUDGET));
+        assert_eq!(word(&frame, 18 + 20 + 22), Some(1332));
+    }
+
+    #[test]
+    fn what_is_no_syn_or_not_ours_to_change_stays() {
+        let authenticated = [&[6, 4][..], &[0; 22], &tcp((1, 2), SYN, &MSS, &[])].concat();
+        for mut frame in [
+            v4(&ipv4(6, &[], &tcp((1, 2), ACK, &MSS, &[]))),
+            v4(&ipv4(17, &[], &tcp((1, 2), SYN, &MSS, &[]))),
+            v4(&fragment_v4(6, &[], 1, &tcp((1, 2), SYN, &MSS, &[]))),
+            v6(&ipv6(51, &authenticated)),
+            // Options that end, or lie about their length, before it.
+            v4(&ipv4(
+                6,
+                &[],
+                &tcp((1, 2), SYN, &[0, 0, 0, 0, 2, 4, 5, 0xb4], &[]),
+            )),
+            v4(&ipv4(
+                6,
+                &[],
+                &tcp((1, 2), SYN, &[8, 0, 1, 1, 2, 4, 5, 0xb4], &[]),
+            )),
+            v4(&ipv4(
+                6,
+                &[],
+                &tcp((1, 2), SYN, &[8, 200, 1, 1, 2, 4, 5, 0xb4], &[]),
+            )),
+            v4(&ipv4(6, &[], &tcp((1, 2), SYN, &[2, 3, 5, 0xb4], &[]))),
+            v4(&ipv4(6, &[], &tcp((1, 2), SYN, &[1, 1, 1, 2], &[4, 5, 0xb4]))),
+            ether(STATION, ethertype::ARP, &tcp((1, 2), SYN, &MSS, &[])),
+        ] {
+            let before = frame.clone();
+            assert!(!clamp(&mut frame, ASSUMED_BUDGET));
+            assert_eq!(frame, before);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_checksum_stays_right(
+            padding in 0usize..8,
+            offered: u16,
+            budget: u16,
+            payload in proptest::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let [high, low] = offered.to_be_bytes();
+            let mut options = vec![1; padding];
+            options.extend([2, 4, high, low]);
+            options.resize(options.len().next_multiple_of(4), 0);
+            let packet = ipv4(6, &[], &tcp((1, 2), SYN, &options, &payload));
+            let mut frame = with_checksum(v4(&packet), 20, 6, 16);
+            let before = frame.clone();
+            let changed = clamp(&mut frame, budget);
+            prop_assert_eq!(changed, frame != before);
+            prop_assert_eq!(transport_checksum(&frame, 20, 6), 0);
+            prop_assert!(word(&frame, 14 + 40 + padding + 2).unwrap() <= offered);
+        }
+
+        #[test]
+        fn no_bytes_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..200), budget: u16) {
+            clamp(&mut bytes, budget);
+            let mut frame = v4(&ipv4(6, &[], &bytes));
+            clamp(&mut frame, budget);
+        }
+    }
+
+    fn syn_v4(flags: u8, options: &[u8]) -> Vec<u8> {
+        with_checksum(v4(&ipv4(6, &[], &tcp((1, 2), flags, options, &[]))), 20, 6, 16)
+    }
+
+    fn syn_v6(flags: u8, options: &[u8]) -> Vec<u8> {
+        with_checksum(v6(&ipv6(6, &tcp((1, 2), flags, options, &[]))), 40, 6, 16)
+    }
+
+    /// Whether the frame was changed, and the MSS that it then offers.
+    fn clamped(mut frame: Vec<u8>, budget: u16) -> (bool, Option<u16>) {
+        let header_len = if frame[14] >> 4 == 4 { 20 } else { 40 };
+        let changed = clamp(&mut frame, budget);
+        assert_eq!(transport_checksum(&frame, header_len, 6), 0);
+        let options = &frame[14 + header_len + 20..];
+        let at = options.windows(2).position(|pair| pair == [2, 4]).unwrap();
+        (changed, word(options, at + 2))
+    }
+}

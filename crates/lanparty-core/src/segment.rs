@@ -195,3 +195,6 @@ impl<'a> SuperFrame<'a> {
 fn put(segment: &mut [u8], at: usize, value: u16) {
     segment[at..at + 2].copy_from_slice(&value.to_be_bytes());
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,16 +12,19 @@ use super::packet::{Ip, Link, Packet, Upper, protocol};
 /// Equal for frames of one flow in one direction: addresses, protocol and ports of TCP and UDP, addresses and protocol of other
 /// IP packets and of all fragments (the first has ports, the others do not), else MAC addresses and type.
 pub fn flow_hash(key: u64, frame: &[u8]) -> u8 {
+    // The top byte of SipHash is as good as any other.
+    Packet::parse(Frame::plain(frame)).map_or(0, |packet| (hash(key, &packet) >> 56) as u8)
+}
+
+/// The same, unshortened.
+pub(super) fn hash(key: u64, packet: &Packet<'_>) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write_u64(key);
-    match Packet::parse(Frame::plain(frame)) {
-        Err(_) => hasher.write(frame),
-        Ok(packet) => match packet.ip() {
-            Some(ip) => write_ip(&mut hasher, ip),
-            None => write_link(&mut hasher, &packet),
-        },
+    match packet.ip() {
+        Some(ip) => write_ip(&mut hasher, ip),
+        None => write_link(&mut hasher, packet),
     }
-    hasher.finish() as u8
+    hasher.finish()
 }
 
 fn write_ip(hasher: &mut DefaultHasher, ip: &Ip<'_>) {

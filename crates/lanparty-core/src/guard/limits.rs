@@ -18,7 +18,7 @@ use governor::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What one sender may send. A member's defaults let a game night and a file copy through and keep a flooding member below
+/// What one member may send. The defaults let a game night and a file copy through and keep a flooding member below
 /// 1,000 group frames a second in all.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -53,7 +53,6 @@ pub struct Bandwidth {
 }
 
 impl Default for Limits {
-    /// A member's.
     fn default() -> Limits {
         Limits {
             neighbor: Rate::new(100, 300),
@@ -67,7 +66,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The party's LAN as a whole, where everybody's discovery is one sender: only a broadcast storm is stopped here.
+    /// What the party's LAN may send as a whole. It is no player's to abuse; only a broadcast storm is stopped.
     pub fn lan() -> Limits {
         Limits {
             neighbor: Rate::new(4_000, 8_000),

@@ -5,15 +5,20 @@
 //! decides once per super-frame; lengths are those of its segments, and limits count them.
 
 mod classify;
+#[cfg(test)]
+pub(crate) mod crafted;
 mod flow;
 mod limits;
 mod packet;
 mod rules;
+#[cfg(test)]
+mod tests;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lanparty_wire::{Class, DropReason, ETHERNET_HEADER_LEN, Frame, Mac, Offload};
 
+use classify::BulkFlows;
 use limits::{Bucket, ByteBucket};
 pub(crate) use packet::{Network, Packet, Upper, protocol, word};
 
@@ -41,11 +46,17 @@ pub struct Guard {
     flood: Bucket,
     unknown_unicast: Bucket,
     bandwidth: ByteBucket,
+    bulk_flows: BulkFlows,
 }
 
 impl Guard {
-    /// `mtu` is the room's, without the Ethernet header. The LAN wants [`Limits::lan`]: all its stations are one sender here.
+    /// `mtu` is the room's, without the Ethernet header. `limits` are a member's; the LAN, where all stations are one sender, has
+    /// [`Limits::lan`] instead.
     pub fn new(origin: Origin, mtu: u16, limits: &Limits, now: Instant) -> Guard {
+        let limits = match origin {
+            Origin::Member { .. } => limits,
+            Origin::Lan => &Limits::lan(),
+        };
         Guard {
             origin,
             mtu,
@@ -55,6 +66,7 @@ impl Guard {
             flood: Bucket::new(limits.flood),
             unknown_unicast: Bucket::new(limits.unknown_unicast),
             bandwidth: ByteBucket::new(limits.bandwidth),
+            bulk_flows: BulkFlows::new(),
         }
     }
 
@@ -73,7 +85,8 @@ impl Guard {
         let from_member = self.check_source(packet.source)?;
         rules::check_length(segments.longest, packet.tags, self.mtu)?;
         rules::inspect(&packet, from_member)?;
-        let class = classify::class_of_packet(&packet);
+        let now = now.saturating_duration_since(self.epoch);
+        let class = self.bulk_flows.class_of(now, &packet);
         self.take(now, class, packet.is_flood(), &segments)?;
         Ok(class)
     }
@@ -106,12 +119,11 @@ impl Guard {
 
     fn take(
         &mut self,
-        now: Instant,
+        now: Duration,
         class: Class,
         is_flood: bool,
         segments: &Segments,
     ) -> Result<(), DropReason> {
-        let now = now.saturating_duration_since(self.epoch);
         let (bucket, reason) = match class {
             Class::Neighbor => (Some(&mut self.neighbor), DropReason::NeighborRate),
             Class::Chatter => (Some(&mut self.chatter), DropReason::ChatterRate),
