@@ -158,7 +158,8 @@ fn run_and_count(command: &mut Command, count: &mut Count) -> Result<()> {
 /// (`Summary [ 0.1s] 3 tests run: 2 passed, 1 failed, 4 skipped`).
 fn count_in(line: &str) -> Option<Count> {
     let plain = line.trim();
-    if !plain.starts_with("test result:") && !(plain.starts_with("Summary") && plain.contains("run:")) {
+    let of_nextest = plain.starts_with("Summary") && plain.contains("run:");
+    if !of_nextest && !plain.starts_with("test result:") {
         return None;
     }
     let words: Vec<&str> = plain

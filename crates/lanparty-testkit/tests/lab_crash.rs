@@ -1,5 +1,7 @@
 //! What a host looked like before is what it looks like after, also when a process could not clean up.
 
+#![allow(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
+
 use std::time::Duration;
 
 use lanparty_testkit::lab::{HostSnapshot, Lab, LabBuilder, Party, TAP, Who};

@@ -1,6 +1,8 @@
 //! Keeping on: whatever goes wrong on the way, the session is back by itself, as the same member with the same MAC and the same lease,
 //! in the same processes, and the game never notices.
 
+#![allow(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
+
 use std::{
     net::Ipv4Addr,
     sync::{LazyLock, Mutex, MutexGuard, PoisonError},

@@ -1,6 +1,8 @@
 //! Every filter, tried with crafted frames: from the player's TAP towards the LAN, and from the LAN towards the player. A capture proves
 //! the absence; a decent frame sent beside each proves the capture.
 
+#![allow(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
+
 use std::{
     sync::{LazyLock, Mutex, MutexGuard, PoisonError},
     thread,

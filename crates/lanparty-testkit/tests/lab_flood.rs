@@ -1,5 +1,7 @@
 //! A relay under attack: ten thousand handshakes a second from addresses that do not exist, and garbage.
 
+#![allow(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
+
 use std::{
     net::UdpSocket,
     sync::{

@@ -1,5 +1,7 @@
 //! The lab is what it says: before anybody trusts a test that stands on it, the lab is tested with plain programs.
 
+#![allow(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
+
 use std::{
     net::UdpSocket,
     time::{Duration, Instant},

@@ -1,6 +1,8 @@
 //! The main job: a player at home is on the party's LAN. Two players behind different NATs, two switches, a DHCP server that
 //! offers a default gateway, a router that advertises itself; relay, LAN gateway and clients are the real binaries.
 
+#![allow(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
+
 use std::{
     net::{IpAddr, Ipv4Addr, UdpSocket},
     sync::{LazyLock, Mutex, MutexGuard, PoisonError},

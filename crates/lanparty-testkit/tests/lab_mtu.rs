@@ -1,5 +1,7 @@
 //! 1500 bytes inside, always: a LAN host believes 1500 and cannot be told otherwise, whatever the lines to the internet carry.
 
+#![allow(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
+
 use std::time::Duration;
 
 use lanparty_testkit::lab::{Capture, GAME_SERVER, Lab, Party, Who, probe::ping, wait_for};
