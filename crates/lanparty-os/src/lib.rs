@@ -8,6 +8,8 @@
 //! with an error that says so.
 
 pub mod device;
+#[cfg(target_os = "linux")]
+pub mod dhcp;
 pub mod dirs;
 #[cfg(target_os = "linux")]
 mod feature;

@@ -1,5 +1,7 @@
 //! Network namespaces for tests: a test touches the network of its own threads and of no one else.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{
     future::Future,
     process::{Command, id},

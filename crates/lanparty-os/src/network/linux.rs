@@ -298,3 +298,7 @@ fn route_message(
     };
     Ok(builder.build())
 }
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;
