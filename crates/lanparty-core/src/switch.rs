@@ -48,7 +48,29 @@ pub enum Egress {
     Flood,
 }
 
-/// The forwarding table of one endpoint.
+/// The part of an endpoint that knows who is where. A [`Switch`] knows it by address; a router of prefixes is another one.
+pub trait Forwarding {
+    /// A member is there: a client with its address, or the LAN gateway.
+    fn add(&mut self, member: MemberId, role: Role, mac: Option<Mac>);
+    /// A member that was added is gone, and with it what was learned through it.
+    fn remove(&mut self, member: MemberId, mac: Option<Mac>);
+    /// Forgets everybody.
+    fn clear(&mut self);
+    /// The room's LAN gateway, if it is another member.
+    fn gateway(&self) -> Option<MemberId>;
+    /// The first look at a frame from the LAN: most of what a promiscuous card hears is between others, and costs one lookup.
+    ///
+    /// # Errors
+    /// [`DropReason::Runt`], or [`DropReason::NotRemote`] for unicast that is for no current member.
+    fn concerns_room(&self, frame: Frame<'_>) -> Result<(), DropReason>;
+    /// Decides where a frame goes that the guard has admitted, and learns from it.
+    ///
+    /// # Errors
+    /// Why it goes nowhere. A frame never goes back where it came from.
+    fn forward(&mut self, now: Instant, ingress: Port, frame: Frame<'_>) -> Result<Egress, DropReason>;
+}
+
+/// The learning switch of one endpoint.
 #[derive(Debug)]
 pub struct Switch {
     role: Role,
@@ -78,8 +100,14 @@ impl Switch {
         }
     }
 
-    /// A member is there: a client with its address, or the LAN gateway.
-    pub fn add(&mut self, member: MemberId, role: Role, mac: Option<Mac>) {
+    /// Stations of the LAN that are remembered.
+    pub fn stations(&self) -> usize {
+        self.stations.len()
+    }
+}
+
+impl Forwarding for Switch {
+    fn add(&mut self, member: MemberId, role: Role, mac: Option<Mac>) {
         self.members += 1;
         match (role, mac) {
             (Role::Gateway, _) => {
@@ -94,8 +122,7 @@ impl Switch {
         }
     }
 
-    /// A member that was added is gone, and with it what was learned through it.
-    pub fn remove(&mut self, member: MemberId, mac: Option<Mac>) {
+    fn remove(&mut self, member: MemberId, mac: Option<Mac>) {
         self.members = self.members.saturating_sub(1);
         if let Some(mac) = mac
             && self.remotes.get(&mac) == Some(&member)
@@ -108,26 +135,15 @@ impl Switch {
         }
     }
 
-    /// Forgets everybody.
-    pub fn clear(&mut self) {
+    fn clear(&mut self) {
         *self = Switch::new(self.role, self.mac);
     }
 
-    /// The room's LAN gateway, if it is another member.
-    pub fn gateway(&self) -> Option<MemberId> {
+    fn gateway(&self) -> Option<MemberId> {
         self.gateway
     }
 
-    /// Stations of the LAN that are remembered.
-    pub fn stations(&self) -> usize {
-        self.stations.len()
-    }
-
-    /// The first look at a frame from the LAN: most of what a promiscuous card hears is between others, and costs one lookup.
-    ///
-    /// # Errors
-    /// [`DropReason::Runt`], or [`DropReason::NotRemote`] for unicast that is for no current member.
-    pub fn concerns_room(&self, frame: Frame<'_>) -> Result<(), DropReason> {
+    fn concerns_room(&self, frame: Frame<'_>) -> Result<(), DropReason> {
         let destination = view(frame)?.destination();
         if destination.is_multicast() || self.remotes.contains_key(&destination) {
             Ok(())
@@ -136,11 +152,7 @@ impl Switch {
         }
     }
 
-    /// Decides where a frame goes that the guard has admitted, and learns from it.
-    ///
-    /// # Errors
-    /// Why it goes nowhere. A frame never goes back where it came from.
-    pub fn forward(&mut self, now: Instant, ingress: Port, frame: Frame<'_>) -> Result<Egress, DropReason> {
+    fn forward(&mut self, now: Instant, ingress: Port, frame: Frame<'_>) -> Result<Egress, DropReason> {
         let view = view(frame)?;
         match (self.role, ingress) {
             (Role::Client, Port::Device) => self.player_out(now, view.destination()),
@@ -149,7 +161,9 @@ impl Switch {
             (Role::Gateway, Port::Member(from)) => self.lan_in(now, from, view.destination()),
         }
     }
+}
 
+impl Switch {
     fn player_out(&self, now: Instant, destination: Mac) -> Result<Egress, DropReason> {
         if destination.is_multicast() {
             // Alone in the room, a player misses the host, not other players.

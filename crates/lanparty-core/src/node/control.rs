@@ -13,8 +13,9 @@ use super::{
     peers::Arrival,
     probe::Prober,
 };
+use crate::switch::Forwarding;
 
-impl Node {
+impl<F: Forwarding> Node<F> {
     /// Takes a control message. Messages come before the frames that were received with them.
     pub fn handle_control(&mut self, now: Instant, message: &Message) {
         match message {

@@ -25,6 +25,7 @@ mod paths;
 mod peers;
 mod probe;
 mod receive;
+mod send;
 mod transmit;
 
 use std::{
@@ -34,9 +35,8 @@ use std::{
 
 use bytes::Bytes;
 use lanparty_wire::{
-    Destination, DropCounters, DropReason, EtherView, Frame, Incarnation, Kind, Mac, MemberId, Offload,
+    DropCounters, DropReason, Incarnation, Mac, MemberId,
     control::{Member, Message, Role},
-    mtu,
 };
 
 pub use counters::Counters;
@@ -53,9 +53,8 @@ use self::{
     transmit::{Label, Outbox},
 };
 use crate::{
-    guard::{self, Guard, Limits, Origin},
-    mss, segment,
-    switch::{Egress, Port, Switch},
+    guard::{Guard, Limits, Origin},
+    switch::{Forwarding, Switch},
 };
 
 /// What a node is told once.
@@ -93,12 +92,12 @@ struct Me {
     sealed: bool,
 }
 
-/// An endpoint of a room.
+/// An endpoint of a room, with what decides where its frames go.
 #[derive(Debug)]
-pub struct Node {
+pub struct Node<F = Switch> {
     config: NodeConfig,
     me: Option<Me>,
-    switch: Switch,
+    switch: F,
     /// In front of our own device, for frames out.
     guard: Guard,
     peers: Peers,
@@ -127,9 +126,17 @@ pub struct Node {
 impl Node {
     /// A node that is in no room and has no path.
     pub fn new(config: NodeConfig, now: Instant) -> Node {
+        let switch = Switch::new(config.role, config.mac);
+        Node::with_forwarding(config, switch, now)
+    }
+}
+
+impl<F: Forwarding> Node<F> {
+    /// A node that forwards by something else than a switch.
+    pub fn with_forwarding(config: NodeConfig, forwarding: F, now: Instant) -> Node<F> {
         Node {
             me: None,
-            switch: Switch::new(config.role, config.mac),
+            switch: forwarding,
             guard: guard_for(config.role, config.mac, config.mtu, &config.limits, now),
             peers: Peers::new(config.limits.clone(), config.mtu),
             expected: 0,
@@ -149,17 +156,6 @@ impl Node {
             segments: Vec::new(),
             config,
         }
-    }
-
-    /// Takes a frame from the device and queues it for the room.
-    ///
-    /// # Errors
-    /// Why it goes no further; counted already.
-    pub fn handle_frame(&mut self, now: Instant, frame: Frame<'_>) -> Result<(), DropReason> {
-        self.forward(now, frame).inspect_err(|&reason| {
-            self.counters.drops.count(reason);
-            self.drop_log.frame(now, frame.bytes, reason);
-        })
     }
 
     /// A path can carry datagrams of up to `budget` bytes. The newest path takes the frames.
@@ -290,93 +286,6 @@ impl Node {
     /// Frames and probes that wait for a path to have room.
     pub fn queued(&self) -> usize {
         self.outbox.len()
-    }
-
-    fn forward(&mut self, now: Instant, frame: Frame<'_>) -> Result<(), DropReason> {
-        // Most of what a LAN says is between others, and must cost nothing but a look.
-        if self.config.role == Role::Gateway {
-            self.switch.concerns_room(frame)?;
-        }
-        if self.me.is_none() || self.paths.is_empty() {
-            return Err(DropReason::NoPath);
-        }
-        let class = self.guard.admit(now, frame)?;
-        let destination = match self.switch.forward(now, Port::Device, frame)? {
-            Egress::Flood => Destination::Flood,
-            Egress::Member(member) => Destination::Member(member),
-            Egress::UnknownVia(gateway) => {
-                self.guard.admit_unknown_unicast(now, frame)?;
-                Destination::Member(gateway)
-            }
-            Egress::Device | Egress::UnknownOnLan => return Err(DropReason::Reflection),
-        };
-        let label = Label {
-            kind: Kind::Frame,
-            class,
-            flow: guard::flow_hash(self.config.flow_key, frame.bytes),
-            destination,
-        };
-        let segments = self.queue(now, label, frame)?;
-        self.note_queued(now, frame, destination, segments);
-        Ok(())
-    }
-
-    /// Queues every segment of `frame`, and returns how many there were.
-    fn queue(&mut self, now: Instant, label: Label, frame: Frame<'_>) -> Result<u64, DropReason> {
-        let (budget, lasting) = self.budgets_to(now, label.destination);
-        let largest = match frame.offload {
-            // What TCP sent as one is cut to fit; anything else is what its sender made it.
-            Offload::TcpSegments { .. } => mtu::whole_payload(budget),
-            Offload::None | Offload::ChecksumNeeded { .. } | Offload::UdpSegments { .. } => {
-                mtu::frame_limit(self.config.mtu)
-            }
-        };
-        let (outbox, counters) = (&mut self.outbox, &mut self.counters);
-        let mut segments = 0;
-        segment::for_each_segment(frame, largest, &mut self.segments, |segment| {
-            segments += 1;
-            let clamped = &mut counters.mss_clamped;
-            let clamp = |bytes: &mut [u8]| *clamped += u64::from(mss::clamp(bytes, lasting));
-            outbox.queue(now, label, segment, clamp, &mut counters.drops);
-        })?;
-        Ok(segments)
-    }
-
-    /// What fits on the way to a destination now, and what a TCP connection should count on.
-    fn budgets_to(&self, now: Instant, destination: Destination) -> (u16, u16) {
-        let own = self.paths.active_leg();
-        let now_own = own.map_or(mtu::MIN_BUDGET, |leg| leg.budget());
-        let budget = self
-            .peers
-            .budget_to(destination)
-            .map_or(now_own, |theirs| theirs.min(now_own));
-        let lasting = self.paths.lasting_budget(now);
-        let lasting = match destination {
-            Destination::Member(id) => self
-                .peers
-                .get(id)
-                .map_or(lasting, |peer| peer.leg.lasting_budget(now).min(lasting)),
-            // Nobody opens a TCP connection to a group.
-            Destination::Flood | Destination::Group(_) => lasting,
-        };
-        (budget, lasting)
-    }
-
-    fn note_queued(&mut self, now: Instant, frame: Frame<'_>, destination: Destination, segments: u64) {
-        self.counters.frames_out += segments;
-        self.note_activity();
-        let peer = match destination {
-            Destination::Member(id) => Some(id),
-            Destination::Flood | Destination::Group(_) => None,
-        };
-        log::forwarded("out", peer, frame.bytes);
-        if EtherView::parse(frame.bytes).is_ok_and(|view| view.destination().is_multicast()) {
-            self.counters.broadcast_out += segments;
-            if self.switch.gateway().is_some() {
-                let news = self.broadcast.sent(now);
-                self.tell_broadcast(news);
-            }
-        }
     }
 
     fn note_activity(&mut self) {

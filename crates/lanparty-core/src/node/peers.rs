@@ -7,9 +7,7 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use lanparty_wire::{
-    Destination, DropCounters, DropReason, GroupHandle, Incarnation, MemberId, TAG_LEN,
-    control::{Member, Role},
-    mtu,
+    Destination, DropCounters, DropReason, GroupHandle, Incarnation, MemberId, TAG_LEN, control::Member, mtu,
 };
 
 use super::{guard_for, leg::Leg, probe::Answers};

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     mss,
-    switch::{Egress, Port},
+    switch::{Egress, Forwarding, Port},
 };
 
 /// Where the frame for the device stands.
@@ -32,7 +32,7 @@ enum Place {
     Nowhere,
 }
 
-impl Node {
+impl<F: Forwarding> Node<F> {
     /// Takes a datagram from a path. A frame in it is to be written to the device.
     ///
     /// # Errors

@@ -1,0 +1,113 @@
+//! From a frame of the device to the queue: whether it is allowed, where it goes, how urgent it is, and in what segments.
+//!
+//! All of it is decided once per super-frame, before anything is copied; each segment is then a frame of its own.
+
+use std::time::Instant;
+
+use lanparty_wire::{Destination, DropReason, EtherView, Frame, Kind, Offload, control::Role, mtu};
+
+use super::{Node, log, transmit::Label};
+use crate::{
+    guard, mss, segment,
+    switch::{Egress, Forwarding, Port},
+};
+
+impl<F: Forwarding> Node<F> {
+    /// Takes a frame from the device and queues it for the room.
+    ///
+    /// # Errors
+    /// Why it goes no further; counted already.
+    pub fn handle_frame(&mut self, now: Instant, frame: Frame<'_>) -> Result<(), DropReason> {
+        self.forward(now, frame).inspect_err(|&reason| {
+            self.counters.drops.count(reason);
+            self.drop_log.frame(now, frame.bytes, reason);
+        })
+    }
+
+    fn forward(&mut self, now: Instant, frame: Frame<'_>) -> Result<(), DropReason> {
+        // Most of what a LAN says is between others, and must cost nothing but a look.
+        if self.config.role == Role::Gateway {
+            self.switch.concerns_room(frame)?;
+        }
+        if self.me.is_none() || self.paths.is_empty() {
+            return Err(DropReason::NoPath);
+        }
+        let class = self.guard.admit(now, frame)?;
+        let destination = match self.switch.forward(now, Port::Device, frame)? {
+            Egress::Flood => Destination::Flood,
+            Egress::Member(member) => Destination::Member(member),
+            Egress::UnknownVia(gateway) => {
+                self.guard.admit_unknown_unicast(now, frame)?;
+                Destination::Member(gateway)
+            }
+            Egress::Device | Egress::UnknownOnLan => return Err(DropReason::Reflection),
+        };
+        let label = Label {
+            kind: Kind::Frame,
+            class,
+            flow: guard::flow_hash(self.config.flow_key, frame.bytes),
+            destination,
+        };
+        let segments = self.queue(now, label, frame)?;
+        self.note_queued(now, frame, destination, segments);
+        Ok(())
+    }
+
+    /// Queues every segment of `frame`, and returns how many there were.
+    fn queue(&mut self, now: Instant, label: Label, frame: Frame<'_>) -> Result<u64, DropReason> {
+        let (budget, lasting) = self.budgets_to(now, label.destination);
+        let largest = match frame.offload {
+            // What TCP sent as one is cut to fit; anything else is what its sender made it.
+            Offload::TcpSegments { .. } => mtu::whole_payload(budget),
+            Offload::None | Offload::ChecksumNeeded { .. } | Offload::UdpSegments { .. } => {
+                mtu::frame_limit(self.config.mtu)
+            }
+        };
+        let (outbox, counters) = (&mut self.outbox, &mut self.counters);
+        let mut segments = 0;
+        segment::for_each_segment(frame, largest, &mut self.segments, |segment| {
+            segments += 1;
+            let clamped = &mut counters.mss_clamped;
+            let clamp = |bytes: &mut [u8]| *clamped += u64::from(mss::clamp(bytes, lasting));
+            outbox.queue(now, label, segment, clamp, &mut counters.drops);
+        })?;
+        Ok(segments)
+    }
+
+    /// What fits on the way to a destination now, and what a TCP connection should count on.
+    fn budgets_to(&self, now: Instant, destination: Destination) -> (u16, u16) {
+        let own = self.paths.active_leg();
+        let now_own = own.map_or(mtu::MIN_BUDGET, |leg| leg.budget());
+        let budget = self
+            .peers
+            .budget_to(destination)
+            .map_or(now_own, |theirs| theirs.min(now_own));
+        let lasting = self.paths.lasting_budget(now);
+        let lasting = match destination {
+            Destination::Member(id) => self
+                .peers
+                .get(id)
+                .map_or(lasting, |peer| peer.leg.lasting_budget(now).min(lasting)),
+            // Nobody opens a TCP connection to a group.
+            Destination::Flood | Destination::Group(_) => lasting,
+        };
+        (budget, lasting)
+    }
+
+    fn note_queued(&mut self, now: Instant, frame: Frame<'_>, destination: Destination, segments: u64) {
+        self.counters.frames_out += segments;
+        self.note_activity();
+        let peer = match destination {
+            Destination::Member(id) => Some(id),
+            Destination::Flood | Destination::Group(_) => None,
+        };
+        log::forwarded("out", peer, frame.bytes);
+        if EtherView::parse(frame.bytes).is_ok_and(|view| view.destination().is_multicast()) {
+            self.counters.broadcast_out += segments;
+            if self.switch.gateway().is_some() {
+                let news = self.broadcast.sent(now);
+                self.tell_broadcast(news);
+            }
+        }
+    }
+}
