@@ -187,6 +187,11 @@ impl Inbound {
             .map_err(|_| AcceptError::TooSlow)?
     }
 
+    /// Datagrams and state of the connection.
+    pub fn link(&self) -> &Link {
+        &self.link
+    }
+
     /// The parts, which different tasks may own.
     pub fn split(self) -> (Link, ControlSender, ControlReceiver) {
         (self.link, self.sender, self.receiver)

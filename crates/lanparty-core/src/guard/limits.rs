@@ -107,12 +107,12 @@ const fn at_least_one(value: u32) -> NonZeroU32 {
 
 /// A bucket of frames.
 #[derive(Debug)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     limiter: RateLimiter<NotKeyed, InMemoryState, ToldClock, NoOpMiddleware<Told>>,
 }
 
 impl Bucket {
-    pub(super) fn new(rate: Rate) -> Bucket {
+    pub(crate) fn new(rate: Rate) -> Bucket {
         let quota = Quota::per_second(rate.per_second).allow_burst(rate.burst);
         Bucket {
             limiter: RateLimiter::direct_with_clock(quota, ToldClock::default()),
@@ -120,7 +120,7 @@ impl Bucket {
     }
 
     /// Takes `count` tokens if they are all there. `now` counts from when the bucket was made, and never goes back.
-    pub(super) fn take(&mut self, now: Duration, count: u32) -> bool {
+    pub(crate) fn take(&mut self, now: Duration, count: u32) -> bool {
         let Some(count) = NonZeroU32::new(count) else {
             return true;
         };
@@ -132,7 +132,7 @@ impl Bucket {
 /// A bucket of bytes. Tokens stand for [`ByteBucket::UNIT`] bytes, because governor's time per token is whole nanoseconds, which
 /// is too coarse for single bytes; what does not fill a unit is carried over.
 #[derive(Debug)]
-pub(super) struct ByteBucket {
+pub(crate) struct ByteBucket {
     bucket: Bucket,
     carried: u64,
 }
@@ -140,7 +140,7 @@ pub(super) struct ByteBucket {
 impl ByteBucket {
     const UNIT: u64 = 64;
 
-    pub(super) fn new(bandwidth: Bandwidth) -> ByteBucket {
+    pub(crate) fn new(bandwidth: Bandwidth) -> ByteBucket {
         let units = |bytes: u64| u32::try_from(bytes / ByteBucket::UNIT).unwrap_or(u32::MAX);
         let burst = bandwidth.burst_bytes.get().max(Bandwidth::MIN_BURST);
         ByteBucket {
@@ -150,7 +150,7 @@ impl ByteBucket {
     }
 
     /// Takes `bytes` if they are all there.
-    pub(super) fn take(&mut self, now: Duration, bytes: usize) -> bool {
+    pub(crate) fn take(&mut self, now: Duration, bytes: usize) -> bool {
         let owed = self.carried.saturating_add(bytes as u64);
         let units = u32::try_from(owed / ByteBucket::UNIT).unwrap_or(u32::MAX);
         let taken = self.bucket.take(now, units);

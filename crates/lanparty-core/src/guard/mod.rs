@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use lanparty_wire::{Class, DropReason, ETHERNET_HEADER_LEN, Frame, Mac, Offload};
 
 use classify::BulkFlows;
-use limits::{Bucket, ByteBucket};
+pub(crate) use limits::{Bucket, ByteBucket};
 pub(crate) use packet::{Network, Packet, Upper, protocol, word};
 
 pub use classify::class_of;

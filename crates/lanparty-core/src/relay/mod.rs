@@ -1,1 +1,19 @@
-//! (being written)
+//! What a relay decides: who is in which room, and where a datagram goes. It forwards by member id and rewrites nothing.
+//!
+//! Two halves that share no lock. [`Rooms`] admits and dismisses members, rarely, and makes a [`Roster`] after every change. A
+//! roster is immutable; each member's reader holds the newest one and asks its own [`Ingress`] about every datagram, which
+//! allocates nothing and answers with the targets or with the reason for the drop.
+//!
+//! The relay trusts nobody: the source must be the member whose connection it is, limits count by the clear header, and in an open
+//! room whole frames pass the same guard as at the endpoints. It is not the last word either; the LAN gateway is.
+
+mod ingress;
+mod reservation;
+mod room;
+mod rooms;
+mod roster;
+
+pub use ingress::{Forward, Ingress, IngressConfig};
+pub use reservation::{SavedReservation, SavedRoom, SavedRooms, UnixTime};
+pub use rooms::{Admission, Departure, Join, Refusal, RoomLimits, Rooms, Seat};
+pub use roster::{Entry, Groups, Roster, Targets};

@@ -1,0 +1,215 @@
+//! One member's datagrams on their way in: may it, is it within its limits, and whom does it reach.
+//!
+//! Owned by the member's reader task; nothing here is shared, locked or allocated per datagram. Cheap checks come first, so that
+//! garbage costs least. What the clear header says is enough to limit a member whose payload cannot be read; where it
+//! can be read, whole frames pass the guard as well. Pieces of frames do not: only the endpoint that puts them together sees
+//! what they are, which is why the LAN gateway's guard is the last word.
+
+use std::time::{Duration, Instant};
+
+use lanparty_wire::{
+    Class, Destination, DropCounters, DropReason, FragmentHeader, Frame, Header, Kind, MemberId,
+    control::{Member, Role},
+};
+
+use super::{Roster, Targets};
+use crate::{
+    guard::{Bucket, ByteBucket, Guard, Limits, Origin},
+    scheduler,
+};
+
+/// For how long malformed datagrams count towards the threshold.
+const MALFORMED_WINDOW: Duration = Duration::from_secs(60);
+
+/// What every member of a relay is held to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct IngressConfig {
+    /// What a client may send; a LAN gateway has [`Limits::lan`].
+    pub limits: Limits,
+    /// The inner MTU of rooms in bytes, without the Ethernet header.
+    pub mtu: u16,
+    /// Malformed datagrams within a minute that disconnect their sender.
+    pub malformed_limit: u32,
+    /// Whether whole frames pass the guard. Only a build that tests the LAN gateway's guard alone says no.
+    pub guard: bool,
+}
+
+/// The relay's checks for one member.
+#[derive(Debug)]
+pub struct Ingress {
+    member: MemberId,
+    epoch: Instant,
+    guard: Option<Guard>,
+    neighbor: Bucket,
+    chatter: Bucket,
+    flood: Bucket,
+    bandwidth: ByteBucket,
+    malformed: Malformed,
+    drops: DropCounters,
+    datagrams: u64,
+    bytes: u64,
+}
+
+/// A datagram that goes on.
+#[derive(Debug)]
+pub struct Forward<'a, H> {
+    pub targets: Targets<'a, H>,
+    /// How urgent it is on the targets' legs: never more than its sender says, nor than the frame shows.
+    pub class: Class,
+    /// Which queue it shares with others there; datagrams of one flow stay in order.
+    pub flow: u8,
+}
+
+impl Ingress {
+    pub fn new(member: &Member, config: &IngressConfig, now: Instant) -> Ingress {
+        let origin = match (member.role, member.mac) {
+            (Role::Client, Some(mac)) => Some(Origin::Member { mac }),
+            (Role::Gateway, _) => Some(Origin::Lan),
+            // Not a client: a hello without an address is refused when it is decoded.
+            (Role::Client, None) => None,
+        };
+        let limits = match member.role {
+            Role::Client => config.limits.clone(),
+            Role::Gateway => Limits::lan(),
+        };
+        Ingress {
+            member: member.id,
+            epoch: now,
+            guard: origin
+                .filter(|_| config.guard)
+                .map(|origin| Guard::new(origin, config.mtu, &config.limits, now)),
+            neighbor: Bucket::new(limits.neighbor),
+            chatter: Bucket::new(limits.chatter),
+            flood: Bucket::new(limits.flood),
+            bandwidth: ByteBucket::new(limits.bandwidth),
+            malformed: Malformed {
+                limit: config.malformed_limit,
+                count: 0,
+                since: now,
+            },
+            drops: DropCounters::default(),
+            datagrams: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Decides about a datagram that came on the member's connection. The reason of a drop is counted here.
+    ///
+    /// # Errors
+    /// Why it goes no further; after a malformed one ask [`Ingress::is_over_malformed_limit`].
+    pub fn forward<'a, H>(
+        &mut self,
+        now: Instant,
+        datagram: &[u8],
+        roster: &'a Roster<H>,
+    ) -> Result<Forward<'a, H>, DropReason> {
+        self.datagrams += 1;
+        self.bytes += datagram.len() as u64;
+        let decision = self.decide(now, datagram, roster);
+        if let Err(reason) = decision {
+            self.drops.count(reason);
+            if reason == DropReason::Malformed {
+                self.malformed.count(now);
+            }
+        }
+        decision
+    }
+
+    /// True once the member should be disconnected for what it sends.
+    pub fn is_over_malformed_limit(&self) -> bool {
+        self.malformed.count > self.malformed.limit
+    }
+
+    /// Malformed datagrams within the window that counts.
+    pub fn malformed(&self) -> u32 {
+        self.malformed.count
+    }
+
+    /// What was dropped, by reason.
+    pub fn drops(&self) -> &DropCounters {
+        &self.drops
+    }
+
+    /// Datagrams and their bytes that came in, dropped ones included.
+    pub fn received(&self) -> (u64, u64) {
+        (self.datagrams, self.bytes)
+    }
+
+    fn decide<'a, H>(
+        &mut self,
+        now: Instant,
+        datagram: &[u8],
+        roster: &'a Roster<H>,
+    ) -> Result<Forward<'a, H>, DropReason> {
+        // A member that was just dismissed may still have datagrams on the way.
+        let source = roster.entry(self.member).ok_or(DropReason::UnknownSource)?;
+        if datagram.len() > usize::from(source.ingress_budget) {
+            return Err(DropReason::DatagramBudget);
+        }
+        let (header, payload) = Header::decode(datagram).map_err(|_| DropReason::Malformed)?;
+        if header.fragment {
+            FragmentHeader::decode(payload).map_err(|_| DropReason::Malformed)?;
+        }
+        if header.source != self.member {
+            return Err(DropReason::SourceMismatch);
+        }
+        // An open room has no keys; a payload that nobody can read would pass every filter.
+        if header.key_id != 0 {
+            return Err(DropReason::WrongKey);
+        }
+        let targets = roster.targets(source, header.destination)?;
+        self.take(now, &header, datagram.len())?;
+        let class = self.inspect(now, &header, payload)?;
+        Ok(Forward {
+            targets,
+            class,
+            flow: scheduler::bucket(header.source, header.flow),
+        })
+    }
+
+    fn take(&mut self, now: Instant, header: &Header, bytes: usize) -> Result<(), DropReason> {
+        let now = now.saturating_duration_since(self.epoch);
+        let is_flood = !matches!(header.destination, Destination::Member(_));
+        let (bucket, reason) = match header.class {
+            Class::Neighbor => (Some(&mut self.neighbor), DropReason::NeighborRate),
+            Class::Chatter => (Some(&mut self.chatter), DropReason::ChatterRate),
+            Class::Interactive | Class::Bulk => (is_flood.then_some(&mut self.flood), DropReason::FloodRate),
+        };
+        if bucket.is_some_and(|bucket| !bucket.take(now, 1)) {
+            return Err(reason);
+        }
+        // As in the guard: a file copy at its limit must not keep ARP from being answered.
+        if header.class != Class::Neighbor && !self.bandwidth.take(now, bytes) {
+            return Err(DropReason::BandwidthRate);
+        }
+        Ok(())
+    }
+
+    fn inspect(&mut self, now: Instant, header: &Header, payload: &[u8]) -> Result<Class, DropReason> {
+        let readable = header.kind == Kind::Frame && !header.fragment;
+        match &mut self.guard {
+            Some(guard) if readable => {
+                let shown = guard.admit(now, Frame::plain(payload))?;
+                Ok(header.class.min(shown))
+            }
+            Some(_) | None => Ok(header.class),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Malformed {
+    limit: u32,
+    count: u32,
+    since: Instant,
+}
+
+impl Malformed {
+    fn count(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.since) > MALFORMED_WINDOW {
+            self.since = now;
+            self.count = 0;
+        }
+        self.count = self.count.saturating_add(1);
+    }
+}

@@ -1,0 +1,224 @@
+//! One room: the places that are taken, and the reservations of those who may come back.
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+
+use lanparty_wire::{
+    Incarnation, Mac, MemberId, PeerId, RejectReason, VERSION,
+    control::{Hello, Member, Mode, Role, Welcome},
+    mtu,
+};
+use rand::{Rng, RngCore};
+
+use super::{
+    Entry, Groups, Join, Refusal, Roster, Seat, UnixTime,
+    reservation::{Reservation, Reservations},
+};
+
+/// A member's name as others see it, in characters.
+const MAX_NAME: usize = 64;
+/// Reservations kept for each place in a room: enough for everybody to come back, and a bound for strangers who come and go.
+const RESERVATIONS_PER_PLACE: usize = 4;
+
+#[derive(Debug)]
+pub(super) struct Room<H> {
+    /// Those who are there.
+    pub(super) places: BTreeMap<MemberId, Place<H>>,
+    pub(super) reservations: Reservations,
+}
+
+#[derive(Debug)]
+pub(super) struct Place<H> {
+    pub(super) serial: u64,
+    pub(super) address: IpAddr,
+    pub(super) announced_budget: u16,
+    pub(super) leg_budget: u16,
+    pub(super) entry: Entry<H>,
+}
+
+impl<H: Clone> Room<H> {
+    pub(super) fn empty() -> Room<H> {
+        Room {
+            places: BTreeMap::new(),
+            reservations: Reservations::new(),
+        }
+    }
+
+    pub(super) fn members(&self) -> impl Iterator<Item = &Member> {
+        self.places.values().map(|place| &place.entry.member)
+    }
+
+    pub(super) fn roster(&self) -> Arc<Roster<H>> {
+        let entries = self.places.values().map(|place| place.entry.clone());
+        Arc::new(Roster::new(entries))
+    }
+
+    pub(super) fn place(&mut self, seat: &Seat) -> Option<&mut Place<H>> {
+        self.places
+            .get_mut(&seat.member)
+            .filter(|place| place.serial == seat.serial)
+    }
+
+    pub(super) fn place_of(&self, identity: &PeerId) -> Option<&Place<H>> {
+        self.places
+            .values()
+            .find(|place| place.entry.member.identity == *identity)
+    }
+
+    pub(super) fn take_place_of(&mut self, identity: &PeerId) -> Option<Place<H>> {
+        let id = self.place_of(identity)?.entry.member.id;
+        self.places.remove(&id)
+    }
+
+    pub(super) fn check(&self, now: UnixTime, join: &Join<'_>) -> Result<(), Refusal> {
+        let others = || self.members().filter(|member| member.identity != join.identity);
+        if join.hello.role == Role::Gateway {
+            return match others().find(|member| member.role == Role::Gateway) {
+                Some(_) => Err(refuse(RejectReason::GatewayPresent)),
+                None => Ok(()),
+            };
+        }
+        let Some(mac) = join.hello.mac else {
+            return Err(refuse(RejectReason::InvalidMac));
+        };
+        if others().any(|member| member.mac == Some(mac)) {
+            return Err(refuse(RejectReason::DuplicateMac));
+        }
+        match self.mac_held_for(now, mac, &join.identity) {
+            Some(seconds) => Err(Refusal {
+                reason: RejectReason::DuplicateMac,
+                detail: format!("it is held for the member that had it, for {seconds} s more"),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn mac_held_for(&self, now: UnixTime, mac: Mac, asking: &PeerId) -> Option<u64> {
+        self.reservations
+            .iter()
+            .filter(|(identity, reservation)| *identity != asking && reservation.mac == Some(mac))
+            .find_map(|(_, reservation)| reservation.holds_mac(now))
+    }
+
+    /// The joiner's reservation: its old one as it goes on, or a new one with an id that nobody has.
+    pub(super) fn reserve(
+        &mut self,
+        now: UnixTime,
+        random: &mut impl RngCore,
+        join: &Join<'_>,
+        max_members: u16,
+    ) -> Reservation {
+        let Hello {
+            session, role, mac, ..
+        } = *join.hello;
+        let known = self
+            .reservations
+            .get(&join.identity)
+            .filter(|reservation| !reservation.is_over(now));
+        let (id, incarnation) = match known {
+            Some(known) => (known.id, known.incarnation_for(session, role, mac)),
+            None => (self.free_id(now, random, max_members), Incarnation(1)),
+        };
+        let reservation = Reservation {
+            id,
+            incarnation,
+            session,
+            role,
+            mac,
+            left: None,
+            lost: false,
+        };
+        self.reservations.insert(join.identity, reservation.clone());
+        reservation
+    }
+
+    fn free_id(&mut self, now: UnixTime, random: &mut impl RngCore, max_members: u16) -> MemberId {
+        self.reservations
+            .retain(|_, reservation| !reservation.is_over(now));
+        let limit = usize::from(max_members) * RESERVATIONS_PER_PLACE;
+        while self.reservations.len() >= limit.min(usize::from(MemberId::MAX) / 2) {
+            let oldest = self
+                .reservations
+                .iter()
+                .filter(|(_, reservation)| reservation.left.is_some())
+                .min_by_key(|(_, reservation)| reservation.left)
+                .map(|(identity, _)| *identity);
+            let Some(oldest) = oldest else { break };
+            self.reservations.remove(&oldest);
+        }
+        // At most half of the ids are taken, so this ends after two rounds on average.
+        loop {
+            let id = MemberId::new(random.random_range(1..=MemberId::MAX));
+            if let Some(id) = id
+                && self.reservations.values().all(|reservation| reservation.id != id)
+            {
+                return id;
+            }
+        }
+    }
+
+    pub(super) fn welcome(&self, member: &Member) -> Welcome {
+        Welcome {
+            version: VERSION,
+            member: member.id,
+            incarnation: member.incarnation,
+            mode: Mode::Relay,
+            sealed: false,
+            gateway: self
+                .members()
+                .find(|member| member.role == Role::Gateway)
+                .map(|member| member.id),
+            members: u16::try_from(self.places.len()).unwrap_or(u16::MAX),
+        }
+    }
+}
+
+impl<H> Place<H> {
+    pub(super) fn new(
+        serial: u64,
+        address: IpAddr,
+        join: &Join<'_>,
+        reservation: &Reservation,
+        handle: H,
+    ) -> Place<H> {
+        let name = join.hello.name.chars().filter(|c| !c.is_control());
+        let member = Member {
+            id: reservation.id,
+            incarnation: reservation.incarnation,
+            role: join.hello.role,
+            identity: join.identity,
+            mac: join.hello.mac,
+            budget: 0,
+            name: name.take(MAX_NAME).collect(),
+            lan_link: None,
+        };
+        let mut place = Place {
+            serial,
+            address,
+            announced_budget: join.hello.budget,
+            leg_budget: join.leg_budget,
+            entry: Entry {
+                member,
+                ingress_budget: 0,
+                groups: Arc::new(Groups::default()),
+                handle,
+            },
+        };
+        place.settle_budgets();
+        place
+    }
+
+    /// Others may send no more than both sides of the leg carry. From the member itself comes what either side knows: a path
+    /// that has just grown must not lose what its first large datagrams carry.
+    pub(super) fn settle_budgets(&mut self) {
+        self.entry.member.budget = self.announced_budget.min(self.leg_budget).max(mtu::MIN_BUDGET);
+        self.entry.ingress_budget = self.announced_budget.max(self.leg_budget);
+    }
+}
+
+/// A no whose reason says it all.
+pub(super) fn refuse(reason: RejectReason) -> Refusal {
+    Refusal {
+        reason,
+        detail: String::new(),
+    }
+}
