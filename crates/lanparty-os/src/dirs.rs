@@ -164,7 +164,7 @@ pub enum DirError {
     NoDefault,
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use std::{fs, os::unix::fs::PermissionsExt};
 

@@ -18,7 +18,6 @@ pub mod network;
 #[cfg(target_os = "linux")]
 pub mod network_manager;
 pub mod privileges;
-#[cfg(target_os = "linux")]
 mod process;
 pub mod socket;
 #[cfg(target_os = "linux")]

@@ -1,6 +1,8 @@
 //! Processes by an identity that is never used twice: a process id alone comes back after a while.
 
-use std::{fs, io};
+#[cfg(target_os = "linux")]
+use std::fs;
+use std::io;
 
 use serde::{Deserialize, Serialize};
 
@@ -32,8 +34,19 @@ impl ProcessIdentity {
     }
 }
 
+#[cfg(not(target_os = "linux"))]
+fn start_time(_pid: u32) -> io::Result<u64> {
+    Err(io::Error::from(io::ErrorKind::Unsupported))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn boot() -> io::Result<String> {
+    Err(io::Error::from(io::ErrorKind::Unsupported))
+}
+
 /// Field 22 of `/proc/PID/stat` (proc_pid_stat(5)). The second field is a name that may contain anything, so fields are counted from
 /// its closing parenthesis.
+#[cfg(target_os = "linux")]
 fn start_time(pid: u32) -> io::Result<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
@@ -48,13 +61,14 @@ fn start_time(pid: u32) -> io::Result<u64> {
         .ok_or_else(gone)
 }
 
+#[cfg(target_os = "linux")]
 fn boot() -> io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?
         .trim()
         .to_owned())
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::process::{Command, Stdio};
 

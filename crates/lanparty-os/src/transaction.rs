@@ -7,7 +7,7 @@
 mod journal;
 #[cfg(target_os = "linux")]
 mod linux;
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests;
 #[cfg(not(target_os = "linux"))]
 mod unsupported;

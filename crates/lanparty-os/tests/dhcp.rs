@@ -18,6 +18,7 @@ use std::{
 use lanparty_os::{
     dhcp::{self, DhcpClient, DhcpEvent, DhcpOptions, Lease},
     network::Network,
+    privileges::{Privilege, keep},
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -152,7 +153,14 @@ fn parent_death() {
 }
 
 /// A parent that is about to be killed: tells its client's process id and waits for its end.
+/// With no more privileges than a client keeps, which have to be enough for the DHCP client too.
 fn orphan(state_dir: &Path) {
+    keep(&[
+        Privilege::ConfigureNetwork,
+        Privilege::RawFrames,
+        Privilege::LowPorts,
+    ])
+    .unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

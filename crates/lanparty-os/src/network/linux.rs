@@ -52,7 +52,7 @@ impl Network {
     /// The way to `to` that does not use the named interfaces.
     ///
     /// The kernel is asked first, so that policy rules and a player's own VPN are honoured. Only when its answer is an excluded
-    /// interface the main table decides, and of rules nothing else: the most specific route of a link that is up and has
+    /// interface, or one without a carrier, the main table decides, and of rules nothing else: the most specific route of a link that is up and has
     /// a carrier, the lowest metric among equals.
     ///
     /// # Errors

@@ -62,10 +62,13 @@ pub(super) async fn best_route(
             via,
         })
     };
-    if let Some(best) = ask(handle, to, None).await?.and_then(complete)
-        && !excluding.contains(&best.interface.as_str())
+    let allowed = |best: &BestRoute| !excluding.contains(&best.interface.as_str());
+    let first = ask(handle, to, None).await?.and_then(complete).filter(allowed);
+    // A route by a card whose cable is out stays in the table until somebody takes it away.
+    if let Some(best) = &first
+        && links.iter().any(|link| link.index == best.index && link.carrier)
     {
-        return Ok(Some(best));
+        return Ok(first);
     }
     let snapshot = snapshot(handle).await?;
     for route in candidates(&snapshot, to, excluding) {
@@ -73,7 +76,7 @@ pub(super) async fn best_route(
             return Ok(Some(best));
         }
     }
-    Ok(None)
+    Ok(first)
 }
 
 /// The routes of the main table that lead to the address, the best first.

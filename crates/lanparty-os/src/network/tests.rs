@@ -75,7 +75,7 @@ fn a_snapshot_tells_links_addresses_and_routes() {
 #[test]
 fn the_best_route_avoids_what_is_excluded_and_prefers_the_lower_metric() {
     in_namespace(|| async {
-        let _other_ends = home();
+        let router = home();
         let network = Network::open().unwrap();
         let relay = "203.0.113.7".parse().unwrap();
         let best = async |excluding: &[&str]| network.best_route(relay, excluding).await;
@@ -102,9 +102,17 @@ fn the_best_route_avoids_what_is_excluded_and_prefers_the_lower_metric() {
         assert_eq!(best(&[]).await.unwrap().interface, "party0");
         assert_eq!(best(&["party0"]).await.unwrap(), by_cable);
 
-        // The cable is pulled: the other way, though its metric is higher.
-        ip("link set eth0 down");
+        // The cable is pulled, the route by it stays: the other way, though its metric is higher.
+        router.run(|| ip("link set router0 down"));
+        while run("ip", "-o link show dev eth0").contains("LOWER_UP") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         assert_eq!(best(&["party0"]).await.unwrap().interface, "eth1");
+        ip("route del 203.0.113.7/32");
+        assert_eq!(best(&[]).await.unwrap().interface, "eth1");
+        // A way that may be dead is better than none.
+        assert_eq!(best(&["party0", "eth1"]).await.unwrap().interface, "eth0");
+        ip("link set eth0 down");
         let error = best(&["party0", "eth1"]).await.unwrap_err();
         assert!(matches!(error, NetworkError::NoRoute { .. }), "{error}");
     });

@@ -12,7 +12,7 @@ use lanparty_wire::{EtherView, Frame, Mac, Offload, ethertype};
 use super::*;
 use crate::{
     device::FrameOrigin,
-    testing::{Machine, in_namespace, ip, wait_for_link},
+    testing::{Machine, in_namespace, ip, run, wait_for_link},
 };
 
 const HERE: Mac = Mac([2, 0, 0, 0, 0, 1]);
@@ -53,13 +53,24 @@ fn frames_go_both_ways_and_own_ones_do_not_come_back() {
 }
 
 #[test]
-fn frames_for_strangers_are_captured_too() {
+fn frames_for_strangers_are_captured_while_the_socket_is_open() {
     in_namespace(|| async {
         cable();
-        let (mut from_lan, _) = open("lan0");
+        let promiscuity = || {
+            run("ip", "-d -o link show dev lan0")
+                .split("promiscuity ")
+                .nth(1)
+                .unwrap()
+                .as_bytes()[0]
+        };
+        let (mut from_lan, to_lan) = open("lan0");
+        // A virtual card hands everything on, so what a real one is told has to be looked at.
+        assert_eq!(promiscuity(), b'1');
         let (_, mut to_host) = open("host0");
         send(&mut to_host, &frame(THERE, Mac([2, 9, 9, 9, 9, 9]), 7, 100)).await;
         assert_eq!(numbers(&mut from_lan, 1).await, [(7, FrameOrigin::Wire)]);
+        drop((from_lan, to_lan));
+        assert_eq!(promiscuity(), b'0');
     });
 }
 
