@@ -9,7 +9,7 @@ use std::{
 
 use lanparty_testkit::lab::{
     Capture, Fault, Frame, GAME_SERVER, HostSnapshot, LAN_NIC, Lab, Machine, Process, RELAY, RELAY_NAME,
-    RawPort,
+    RELAY6, RawPort,
     frame::BROADCAST,
     game::{self, DoomClient, DoomServer},
     mac_of, wait_for,
@@ -80,6 +80,39 @@ fn a_small_line_is_small_and_a_silent_line_is_silent_until_the_fault_ends() {
     loss.end().unwrap();
     let received = (1..40).any(|count| report.stdout.contains(&format!(" {count} received")));
     assert!(received, "half of the packets get lost: {}", report.stdout);
+}
+
+#[test]
+fn lines_with_ipv6_reach_the_relay_and_let_nobody_in() {
+    let lab = Lab::builder().players(2).ipv6().build().unwrap();
+    let [one, two] = &lab.players[..] else {
+        panic!("two players")
+    };
+    let ask = |socket: &UdpSocket, target: &str| socket.send_to(b"?", target).unwrap();
+    let server = lab
+        .internet
+        .relay
+        .inside(|| UdpSocket::bind((RELAY6, 443)).unwrap())
+        .unwrap();
+    let [client, stranger] = [one, two].map(|site| {
+        site.host
+            .inside(|| UdpSocket::bind("[::]:5000").unwrap())
+            .unwrap()
+    });
+    for socket in [&server, &client] {
+        socket.set_read_timeout(Some(SOON)).unwrap();
+    }
+    ask(&client, &format!("[{RELAY6}]:443"));
+    let (_, from) = server.recv_from(&mut [0; 8]).unwrap();
+    assert_eq!(from.to_string(), "[2001:db8:1::20]:5000");
+    ask(&stranger, "[2001:db8:1::20]:5000");
+    server.send_to(b"!", from).unwrap();
+    assert_eq!(
+        client.recv_from(&mut [0; 8]).unwrap().1,
+        format!("[{RELAY6}]:443").parse().unwrap()
+    );
+    client.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    assert!(client.recv_from(&mut [0; 8]).is_err(), "the stranger came in");
 }
 
 #[test]

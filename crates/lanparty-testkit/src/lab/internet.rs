@@ -1,7 +1,10 @@
 //! The internet of the lab: one router that everybody's line ends in, a relay host with a public address, and a name
 //! server. Nothing else sends there, so what a capture shows is ours.
 
-use std::{net::Ipv4Addr, path::Path};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    path::Path,
+};
 
 use super::{
     cable::{End, end, plug},
@@ -14,6 +17,8 @@ use super::{
 pub const ROUTER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 /// Address of the relay's host.
 pub const RELAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+/// IPv6 address of the relay's host.
+pub const RELAY6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x113, 0, 0, 0, 0, 0x10);
 /// The relay's name, as the lab's name server knows it.
 pub const RELAY_NAME: &str = "relay.lanparty.test";
 
@@ -40,7 +45,7 @@ impl Internet {
         router.run(&format!("ip address add {ROUTER}/24 dev relay"))?;
         router.run("ip address add 2001:db8:113::1/64 dev relay")?;
         relay.run(&format!("ip address add {RELAY}/24 dev eth0"))?;
-        relay.run("ip address add 2001:db8:113::10/64 dev eth0")?;
+        relay.run(&format!("ip address add {RELAY6}/64 dev eth0"))?;
         relay.run(&format!("ip route add default via {ROUTER}"))?;
         relay.run("ip route add default via 2001:db8:113::1")?;
         relay.set_resolver(ROUTER)?;
@@ -133,6 +138,43 @@ impl Site {
                 self.uplink
             ))
             .map(drop)
+    }
+
+    /// Gives the site IPv6 as well: a prefix of its own, and a router that lets only answers in.
+    pub fn add_ipv6(&self, internet: &Internet) -> Result<(), LabError> {
+        let (number, line) = (self.number, format!("site{}", self.number));
+        for machine in [&internet.router, &self.router] {
+            machine.sysctl("net/ipv6/conf/all/forwarding", "1")?;
+        }
+        internet
+            .router
+            .run(&format!("ip address add 2001:db8:f{number:02x}::1/64 dev {line}"))?;
+        internet.router.run(&format!(
+            "ip route add 2001:db8:{number:x}::/64 via 2001:db8:f{number:02x}::2 dev {line}"
+        ))?;
+        self.router
+            .run(&format!("ip address add 2001:db8:f{number:02x}::2/64 dev wan"))?;
+        self.router
+            .run(&format!("ip route add default via 2001:db8:f{number:02x}::1"))?;
+        self.router
+            .run(&format!("ip address add 2001:db8:{number:x}::1/64 dev lan"))?;
+        self.host.run(&format!(
+            "ip address add 2001:db8:{number:x}::20/64 dev {}",
+            self.uplink
+        ))?;
+        self.host
+            .run(&format!("ip route add default via 2001:db8:{number:x}::1"))?;
+        self.router.feed(
+            &["nft", "-f", "-"],
+            "table ip6 wall {
+                chain pass {
+                    type filter hook forward priority 0; policy drop;
+                    ct state established,related accept
+                    meta l4proto icmpv6 accept
+                    iifname lan accept
+                }
+             }",
+        )
     }
 
     /// Plugs the cable between router and host in again, after [`super::cable::unplug`]: new interfaces, new indices.

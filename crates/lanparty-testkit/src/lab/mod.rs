@@ -39,7 +39,7 @@ pub use self::{
     error::LabError,
     faults::Fault,
     frame::Frame,
-    internet::{Internet, RELAY, RELAY_NAME, ROUTER, Site},
+    internet::{Internet, RELAY, RELAY_NAME, RELAY6, ROUTER, Site},
     machine::{Machine, Output},
     party::{Party, ROOM, TAP, Who},
     party_lan::{DHCP_SERVER, DhcpOptions, GAME_SERVER, PREFIX6, PartyLan},
@@ -63,6 +63,7 @@ pub struct LabBuilder {
     player_mtu: u16,
     gateway_mtu: u16,
     two_switches: bool,
+    ipv6: bool,
     dhcp: DhcpOptions,
 }
 
@@ -73,6 +74,7 @@ impl Default for LabBuilder {
             player_mtu: 1500,
             gateway_mtu: 1500,
             two_switches: false,
+            ipv6: false,
             dhcp: DhcpOptions::default(),
         }
     }
@@ -107,6 +109,13 @@ impl LabBuilder {
         self
     }
 
+    /// IPv6 beside IPv4 on all lines to the internet. Numbers are global, so there is no NAT, only a wall.
+    #[must_use]
+    pub fn ipv6(mut self) -> Self {
+        self.ipv6 = true;
+        self
+    }
+
     /// What the party's DHCP server and router offer.
     #[must_use]
     pub fn dhcp(mut self, options: DhcpOptions) -> Self {
@@ -130,7 +139,13 @@ impl LabBuilder {
                 let name = format!("player{number}");
                 Site::build(&internet, path, (number, &name), UPLINK, self.player_mtu)
             })
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<_>, _>>()?;
+        if self.ipv6 {
+            players
+                .iter()
+                .chain([&gateway])
+                .try_for_each(|site| site.add_ipv6(&internet))?;
+        }
         Ok(Lab {
             players,
             gateway,
