@@ -49,6 +49,7 @@ const RULES: &[Rule] = &[
     rule(Of::Everyone, DropReason::VlanTag, |p| p.tags > MAX_TAGS),
     rule(Of::Members, DropReason::VlanTag, is_tagged),
     rule(Of::Members, DropReason::Malformed, is_malformed),
+    rule(Of::Members, DropReason::BadSuperFrame, has_misplaced_checksum),
     rule(Of::Members, DropReason::Ipv4Fragment, is_hiding_ipv4_fragment),
     rule(Of::Members, DropReason::DhcpServer, is_dhcp_server),
     rule(Of::Members, DropReason::Ipv6Fragment, is_ipv6_fragment),
@@ -146,6 +147,32 @@ fn is_malformed(packet: &Packet<'_>) -> bool {
 
 fn cut_udp(protocol: u8, bytes: &[u8]) -> bool {
     protocol == protocol::UDP && bytes.len() < 8
+}
+
+/// Refuses a checksum that would be written over something the rules have looked at: it belongs into the header of what the packet
+/// carries, or of a packet inside that (VXLAN).
+fn has_misplaced_checksum(packet: &Packet<'_>) -> bool {
+    /// UDP's header and the first bytes of a DHCP message.
+    const LOOKED_AT: usize = 16;
+
+    let Offload::ChecksumNeeded { start, offset } = packet.frame.offload else {
+        return false;
+    };
+    let Some(ip) = packet.ip() else {
+        return true;
+    };
+    let Upper::Whole { at, .. } = ip.upper else {
+        return true;
+    };
+    let start = usize::from(start);
+    let field = match ip.protocol {
+        protocol::TCP => 16,
+        protocol::UDP => 6,
+        protocol::ICMP | protocol::ICMPV6 => 2,
+        _ => return start < at,
+    };
+    let is_own = start == at && offset == field;
+    !is_own && start < at + LOOKED_AT
 }
 
 /// Refuses the two tricks of RFC 1858 and RFC 3128: a first fragment too short for its upper header, and a later one that

@@ -100,6 +100,54 @@ fn a_super_frame_hides_no_dhcp_server() {
 }
 
 #[test]
+fn an_unfinished_checksum_is_written_over_nothing_that_counts() {
+    let admit = |frame: &[u8], start: usize, offset| {
+        let offload = Offload::ChecksumNeeded {
+            start: start as u16,
+            offset,
+        };
+        of_member()
+            .admit(
+                self::start(),
+                Frame {
+                    bytes: frame,
+                    offload,
+                },
+            )
+            .map(|_| ())
+    };
+    let datagram = v4(&ipv4(17, &[], &udp(9, 68, &[1; 80])));
+    let ping = v6(&ipv6(58, &[128; 40]));
+    let arp = ether(STATION, ethertype::ARP, &[0; 46]);
+    assert_eq!(admit(&datagram, 34, 6), Ok(()));
+    assert_eq!(
+        admit(&v4(&ipv4(6, &[], &tcp((1, 2), ACK, &[], &[]))), 34, 16),
+        Ok(())
+    );
+    assert_eq!(admit(&ping, 54, 2), Ok(()));
+    assert_eq!(
+        admit(&datagram, 34 + 8 + 8 + 14 + 20, 6),
+        Ok(()),
+        "a packet in VXLAN"
+    );
+    for (frame, start, offset) in [
+        (&datagram, 34, 8),
+        (&datagram, 34, 0),
+        (&datagram, 14, 20),
+        (&datagram, 0, 12),
+        (&ping, 54, 0),
+        (&ping, 14, 6),
+        (&arp, 14, 0),
+    ] {
+        assert_eq!(
+            admit(frame, start, offset),
+            Err(BadSuperFrame),
+            "{start} {offset}"
+        );
+    }
+}
+
+#[test]
 fn extension_headers_hide_no_router() {
     let udp_reply = udp(547, 546, &[7, 0, 0, 1]);
     for kind in [0, 43, 60, 135, 139, 140] {
