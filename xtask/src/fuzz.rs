@@ -10,7 +10,7 @@ use crate::step::{root, run as run_command, succeeds};
 #[derive(Args)]
 pub struct Options {
     /// How long each target runs
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     minutes: u32,
     /// Only targets whose name contains this
     filter: Option<String>,
@@ -33,25 +33,42 @@ pub fn run(options: &Options) -> Result<()> {
             targets.into_iter().collect::<Vec<_>>().join(", ")
         );
     }
-    if !succeeds(Command::new("cargo").args(["+nightly", "fuzz", "--version"])) {
+    if !succeeds(&mut fuzzer(&["--version"])) {
         bail!("install first: rustup toolchain install nightly && cargo install cargo-fuzz --locked");
     }
-    let time = format!("-max_total_time={}", options.minutes * 60);
     for name in wanted {
         println!("\n=== {name} for {} minutes", options.minutes);
-        let mut command = Command::new("cargo");
-        command.args([
-            "+nightly",
-            "fuzz",
-            "run",
-            name,
-            "--",
-            &time,
-            "-print_final_stats=1",
-        ]);
-        run_command(command.current_dir(root())).with_context(|| format!("{name} has a finding"))?;
+        fuzz(name, options.minutes).with_context(|| format!("{name} has a finding, or could not run"))?;
     }
     Ok(())
+}
+
+/// What it finds worth keeping goes to `fuzz/corpus`, which stays on this machine; it starts from the committed seeds.
+fn fuzz(name: &str, minutes: u32) -> Result<()> {
+    let corpus = root().join("fuzz/corpus").join(name);
+    fs::create_dir_all(&corpus).with_context(|| format!("could not create {}", corpus.display()))?;
+    let folders = ["corpus", "seeds"].map(|kind| format!("fuzz/{kind}/{name}"));
+    let time = format!("-max_total_time={}", minutes * 60);
+    let words = [
+        "run",
+        name,
+        &folders[0],
+        &folders[1],
+        "--",
+        &time,
+        "-print_final_stats=1",
+    ];
+    run_command(&mut fuzzer(&words))
+}
+
+/// `cargo fuzz` of the nightly toolchain, whichever toolchain runs us.
+fn fuzzer(words: &[&str]) -> Command {
+    let mut command = Command::new("rustup");
+    command
+        .args(["run", "nightly", "cargo", "fuzz"])
+        .args(words)
+        .current_dir(root());
+    command
 }
 
 /// The targets are the files of `fuzz/fuzz_targets`.
