@@ -22,6 +22,7 @@ mod process;
 pub mod socket;
 #[cfg(target_os = "linux")]
 mod syscall;
+#[cfg(target_os = "linux")]
 pub mod sysctl;
 #[cfg(all(test, target_os = "linux"))]
 mod testing;

@@ -1,9 +1,9 @@
 //! NetworkManager, which takes every new interface for its own: it would ask for an address by itself, and take the party's default
-//! route and name servers with it. A file in a directory below `/run` tells it to leave a TAP alone, and is gone with the next boot; what
-//! stands in it is planned elsewhere.
+//! route and name servers with it. A file below `/run` tells it to leave a TAP alone, and is gone with the next boot.
 
 use std::{fs, io, path::PathBuf};
 
+use lanparty_wire::host::{Change, Owner};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -13,9 +13,20 @@ const PID_FILE: &str = "/run/NetworkManager/NetworkManager.pid";
 const DIRECTORY: &str = "/run/NetworkManager/conf.d";
 const COMMAND: &str = "NetworkManager";
 
-/// Where it reads configuration that lasts until the next boot; `None` if it does not run.
-pub fn configuration_directory() -> Option<PathBuf> {
-    find().map(|_| PathBuf::from(DIRECTORY))
+/// The change that keeps it away from this interface; `None` if it does not run. To be made before the interface is.
+pub fn leave_alone(interface: &str) -> Option<Change> {
+    find().map(|_| Change::WriteFile {
+        path: PathBuf::from(format!("{DIRECTORY}/90-lanparty-{interface}.conf")),
+        content: format!(
+            "# Written by lanparty while it runs.
+[device-lanparty-{interface}]
+\
+             match-device=interface-name:{interface}
+managed=0
+"
+        ),
+        owner: Some(Owner::NetworkManager),
+    })
 }
 
 /// Makes it read its configuration again; nothing to do if it does not run.
@@ -54,7 +65,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let program = directory.path().join(COMMAND);
         fs::copy("/bin/bash", &program).unwrap();
-        assert_eq!(configuration_directory(), None);
+        assert_eq!(leave_alone("lan0"), None);
         reload().unwrap();
 
         let mut child = Command::new(&program)
@@ -67,9 +78,21 @@ mod tests {
             .unwrap();
         let mut line = [0; 6];
         io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut line).unwrap();
+        let Some(Change::WriteFile { path, content, .. }) = leave_alone("lan0") else {
+            panic!("it was not found")
+        };
         assert_eq!(
-            configuration_directory(),
-            Some(PathBuf::from("/run/NetworkManager/conf.d"))
+            path,
+            PathBuf::from("/run/NetworkManager/conf.d/90-lanparty-lan0.conf")
+        );
+        assert!(
+            content.contains(
+                "
+match-device=interface-name:lan0
+managed=0
+"
+            ),
+            "{content}"
         );
         reload().unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(7));

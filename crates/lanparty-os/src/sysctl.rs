@@ -1,15 +1,57 @@
-//! Kernel settings by their path below `/proc/sys`, as [`lanparty_wire::host::Change::SetSysctl`] names them.
+//! Kernel settings, and those that a TAP needs.
+//!
+//! A party's network must not move a player's internet. DHCP is in our own hands, but a router's advertisement (RFC 4861) is taken
+//! by the kernel: its default route, its more specific routes (RFC 4191) and redirects are switched off for the TAP, while addresses by
+//! advertised prefixes stay, so that IPv6 on the LAN works. Name servers in advertisements (RFC 8106) are no matter of the kernel;
+//! programs that would take them are told to leave the TAP alone (see [`crate::network_manager`]).
 
 use std::{
     fs, io,
     path::{Component, Path, PathBuf},
 };
 
+use lanparty_wire::host::Change;
+
 const ROOT: &str = "/proc/sys";
 
-/// Whether this system speaks IPv6 at all; some are booted without it.
-pub fn has_ipv6() -> bool {
-    Path::new("/proc/sys/net/ipv6").exists()
+/// The settings that keep the party's routers from changing this machine's routes. Those that this kernel does not have, for
+/// lack of IPv6 above all, are left out. The TAP need not exist yet.
+pub fn quiet_ipv6(tap: &str) -> Vec<Change> {
+    let settings = [
+        ("accept_ra_defrtr", "0"),
+        ("accept_ra_rtr_pref", "0"),
+        // Advertised routes longer than this are refused, and shorter than 0 there are none but the default.
+        ("accept_ra_rt_info_max_plen", "0"),
+        ("accept_ra_mtu", "0"),
+        ("accept_redirects", "0"),
+        // A machine that routes for others (containers) must not route between the party and its home.
+        ("forwarding", "0"),
+    ];
+    existing("net/ipv6/conf", tap, &settings)
+}
+
+/// The same for IPv4. Linux answers ARP by any interface for the addresses of all, so without this a player's home
+/// address would be claimed at the party.
+pub fn quiet_ipv4(tap: &str) -> Vec<Change> {
+    let settings = [
+        ("arp_ignore", "1"),
+        ("arp_announce", "2"),
+        ("accept_redirects", "0"),
+        ("forwarding", "0"),
+    ];
+    existing("net/ipv4/conf", tap, &settings)
+}
+
+/// Every interface has what `default` has.
+fn existing(family: &str, tap: &str, settings: &[(&str, &str)]) -> Vec<Change> {
+    let known = settings
+        .iter()
+        .filter(|(name, _)| matches!(read(&format!("{family}/default/{name}")), Ok(Some(_))));
+    let change = |(name, value): &(&str, &str)| Change::SetSysctl {
+        key: format!("{family}/{tap}/{name}"),
+        value: (*value).to_owned(),
+    };
+    known.map(change).collect()
 }
 
 /// The value of a setting; `None` if the kernel has none of this name.
@@ -52,18 +94,24 @@ mod tests {
     use crate::testing::{in_namespace, ip};
 
     #[test]
-    fn a_setting_is_written_and_read_in_the_callers_namespace() {
+    fn every_setting_that_a_tap_needs_exists_and_takes_its_value() {
         in_namespace(|| async {
+            let changes: Vec<_> = quiet_ipv6("lan0").into_iter().chain(quiet_ipv4("lan0")).collect();
+            assert_eq!(changes.len(), 10);
             ip("link add lan0 type veth peer name host0");
-            let key = "net/ipv6/conf/lan0/accept_ra_defrtr";
-            assert_eq!(read(key).unwrap().as_deref(), Some("1"));
-            write(key, "0").unwrap();
-            assert_eq!(read(key).unwrap().as_deref(), Some("0"));
-            assert_eq!(
-                read("net/ipv6/conf/host0/accept_ra_defrtr").unwrap().as_deref(),
-                Some("1")
-            );
-            assert!(has_ipv6());
+            let mut changed = 0;
+            for change in changes {
+                let Change::SetSysctl { key, value } = change else {
+                    panic!("{change:?}")
+                };
+                let before = read(&key).unwrap().unwrap();
+                write(&key, &value).unwrap();
+                assert_eq!(read(&key).unwrap().unwrap(), value);
+                let other = key.replace("lan0", "host0");
+                assert_eq!(read(&other).unwrap().unwrap(), before);
+                changed += usize::from(before != value);
+            }
+            assert!(changed >= 6, "{changed}");
         });
     }
 

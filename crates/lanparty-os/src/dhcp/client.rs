@@ -12,7 +12,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as blocking},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -79,7 +79,7 @@ impl DhcpClient {
         let listener = listen(&state_dir)?;
         let command = program.command(&options.interface, &hook, &state_dir)?;
         let (send, events) = mpsc::channel(EVENTS);
-        let (supervisor, ended) = Supervisor::start(command);
+        let (supervisor, ended) = Supervisor::start(command, program);
         Ok(DhcpClient {
             events,
             listener: tokio::spawn(accept(listener, send)),
@@ -94,9 +94,10 @@ impl DhcpClient {
         self.events.recv().await
     }
 
-    /// Asks the server anew, for instance after the path to it was interrupted.
+    /// Asks the server anew, for instance after the path to it was interrupted. dhclient has to be started again for that, and says
+    /// [`DhcpEvent::Bound`] instead of [`DhcpEvent::Renewed`].
     pub fn renew(&self) {
-        self.supervisor.signal(Signal::SIGUSR1);
+        self.supervisor.renew();
     }
 
     /// Ends the client without giving the lease back.
@@ -128,26 +129,31 @@ impl Drop for DhcpClient {
 
 /// Keeps the client running. It has a thread of its own, because the client is bound to the life of the thread that started it
 /// (PR_SET_PDEATHSIG), and a runtime's threads come and go.
-struct Supervisor(Mutex<Supervised>);
+struct Supervisor {
+    supervised: Mutex<Supervised>,
+    program: Program,
+}
 
 #[derive(Default)]
 struct Supervised {
     /// Present from its start until it is reaped, so that its process id is nobody else's while it is signalled.
     child: Option<Child>,
     ending: bool,
+    /// Its end was asked for, so that it begins anew at once.
+    renewing: bool,
 }
 
 impl Supervisor {
-    fn start(mut command: Command) -> (Arc<Supervisor>, blocking::Receiver<()>) {
-        let supervisor = Arc::new(Supervisor(Mutex::default()));
+    fn start(mut command: Command, program: Program) -> (Arc<Supervisor>, blocking::Receiver<()>) {
+        let supervisor = Arc::new(Supervisor {
+            supervised: Mutex::default(),
+            program,
+        });
         let (ended, wait) = blocking::sync_channel(1);
         let for_thread = Arc::clone(&supervisor);
         thread::spawn(move || {
             while for_thread.run_once(&mut command) {
-                let restart = std::time::Instant::now() + RESTART;
-                while std::time::Instant::now() < restart && !for_thread.lock().ending {
-                    thread::sleep(Duration::from_millis(50));
-                }
+                for_thread.pause();
             }
             // Nobody may be waiting any more.
             let _ = ended.send(());
@@ -186,12 +192,39 @@ impl Supervisor {
             WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT,
         );
         let mut supervised = self.lock();
-        if let Some(status) = supervised.child.take().and_then(|mut child| child.wait().ok())
-            && !supervised.ending
-        {
+        let status = supervised.child.take().and_then(|mut child| child.wait().ok());
+        if let (Some(status), false) = (status, supervised.ending || supervised.renewing) {
             tracing::warn!(%status, "the DHCP client ended and is started again");
         }
         !supervised.ending
+    }
+
+    /// Before the next start, unless that was asked for.
+    fn pause(&self) {
+        let end = Instant::now() + RESTART;
+        while Instant::now() < end {
+            let mut supervised = self.lock();
+            if supervised.ending || std::mem::take(&mut supervised.renewing) {
+                return;
+            }
+            drop(supervised);
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn renew(&self) {
+        match self.program {
+            Program::Udhcpc(_) => self.signal(Signal::SIGUSR1),
+            Program::Dhclient(_) => {
+                self.lock().renewing = true;
+                self.signal(Signal::SIGKILL);
+            }
+        }
+    }
+
+    fn end(&self) {
+        self.lock().ending = true;
+        self.signal(self.program.farewell());
     }
 
     fn signal(&self, signal: Signal) {
@@ -201,14 +234,9 @@ impl Supervisor {
         }
     }
 
-    fn end(&self) {
-        self.lock().ending = true;
-        self.signal(Signal::SIGTERM);
-    }
-
     fn lock(&self) -> MutexGuard<'_, Supervised> {
         // Nothing in between can leave it half changed.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.supervised.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -264,17 +292,25 @@ impl Program {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        die_with_parent(&mut command);
+        die_with_parent(&mut command, self.farewell());
         Ok(command)
+    }
+
+    /// What ends the client without its giving the lease back; some builds of dhclient do that when asked politely.
+    fn farewell(&self) -> Signal {
+        match self {
+            Program::Udhcpc(_) => Signal::SIGTERM,
+            Program::Dhclient(_) => Signal::SIGKILL,
+        }
     }
 }
 
 /// Even if we are killed without a chance to say farewell.
-fn die_with_parent(command: &mut Command) {
+fn die_with_parent(command: &mut Command, farewell: Signal) {
     let parent = std::process::id();
     let prepare = move || {
         // SAFETY: no pointers are involved.
-        if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) } != 0 {
+        if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, farewell as libc::c_int) } != 0 {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: this call cannot fail and touches nothing.

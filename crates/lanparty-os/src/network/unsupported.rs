@@ -13,10 +13,10 @@ const UNSUPPORTED: NetworkError = NetworkError::Unsupported {
     what: "managing the network",
 };
 
-/// Cannot exist here.
-pub enum Network {}
-/// Cannot exist here.
-pub enum Watch {}
+/// Never made here.
+pub struct Network(());
+/// Never made here.
+pub struct Watch(());
 
 impl Network {
     /// # Errors
@@ -26,31 +26,31 @@ impl Network {
     }
 
     pub async fn snapshot(&self) -> Result<Snapshot, NetworkError> {
-        match *self {}
+        Err(UNSUPPORTED)
     }
 
     pub async fn best_route(&self, _to: IpAddr, _excluding: &[&str]) -> Result<BestRoute, NetworkError> {
-        match *self {}
+        Err(UNSUPPORTED)
     }
 
     pub async fn set_link(&self, _interface: &str, _up: bool) -> Result<(), NetworkError> {
-        match *self {}
+        Err(UNSUPPORTED)
     }
 
     pub async fn set_mtu(&self, _interface: &str, _mtu: u32) -> Result<(), NetworkError> {
-        match *self {}
+        Err(UNSUPPORTED)
     }
 
     pub async fn set_mac(&self, _interface: &str, _mac: Mac) -> Result<(), NetworkError> {
-        match *self {}
+        Err(UNSUPPORTED)
     }
 
     pub async fn add_address(&self, _interface: &str, _address: Prefix) -> Result<Added, NetworkError> {
-        match *self {}
+        Err(UNSUPPORTED)
     }
 
     pub async fn remove_address(&self, _interface: &str, _address: Prefix) -> Result<(), NetworkError> {
-        match *self {}
+        Err(UNSUPPORTED)
     }
 
     pub async fn add_route(
@@ -60,7 +60,7 @@ impl Network {
         _via: Option<IpAddr>,
         _metric: u32,
     ) -> Result<Added, NetworkError> {
-        match *self {}
+        Err(UNSUPPORTED)
     }
 
     pub async fn remove_route(
@@ -70,7 +70,7 @@ impl Network {
         _via: Option<IpAddr>,
         _metric: u32,
     ) -> Result<(), NetworkError> {
-        match *self {}
+        Err(UNSUPPORTED)
     }
 }
 
@@ -88,6 +88,6 @@ impl Watch {
     }
 
     pub async fn changed(&mut self) -> io::Result<NetworkChange> {
-        match *self {}
+        Err(io::Error::from(io::ErrorKind::Unsupported))
     }
 }

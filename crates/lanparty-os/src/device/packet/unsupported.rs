@@ -8,12 +8,12 @@ const UNSUPPORTED: DeviceError = DeviceError::Unsupported {
     what: "capturing from a LAN interface",
 };
 
-/// Cannot exist here.
-pub enum PacketDevice {}
-/// Cannot exist here.
-pub enum PacketSource {}
-/// Cannot exist here.
-pub enum PacketSink {}
+/// Never made here.
+pub struct PacketDevice(());
+/// Never made here.
+pub struct PacketSource(());
+/// Never made here.
+pub struct PacketSink(());
 
 impl PacketDevice {
     /// # Errors
@@ -29,7 +29,7 @@ impl PacketDevice {
     }
 
     pub fn index(&self) -> u32 {
-        match *self {}
+        0
     }
 }
 
@@ -38,26 +38,26 @@ impl Device for PacketDevice {
     type Sink = PacketSink;
 
     fn medium(&self) -> Medium {
-        match *self {}
+        Medium::Ethernet
     }
 
     fn split(self) -> (PacketSource, PacketSink) {
-        match self {}
+        (PacketSource(()), PacketSink(()))
     }
 }
 
 impl FrameSource for PacketSource {
     async fn recv(&mut self, _batch: &mut Batch) -> Result<(), DeviceError> {
-        match *self {}
+        Err(UNSUPPORTED)
     }
 
     fn losses(&mut self) -> SourceLosses {
-        match *self {}
+        SourceLosses::default()
     }
 }
 
 impl FrameSink for PacketSink {
     async fn send(&mut self, _frames: &mut OutBatch) -> Result<Sent, DeviceError> {
-        match *self {}
+        Err(UNSUPPORTED)
     }
 }

@@ -9,15 +9,15 @@ use crate::device::{
 
 const UNSUPPORTED: DeviceError = DeviceError::Unsupported { what: "a TAP" };
 
-/// Cannot exist here.
-pub enum Tap {}
-/// Cannot exist here.
-pub enum TapSource {}
-/// Cannot exist here.
-pub enum TapSink {}
-/// Cannot exist here.
+/// Never made here.
+pub struct Tap(());
+/// Never made here.
+pub struct TapSource(());
+/// Never made here.
+pub struct TapSink(());
+/// Never made here.
 #[derive(Clone)]
-pub enum TapControl {}
+pub struct TapControl(());
 
 impl Tap {
     /// # Errors
@@ -27,7 +27,7 @@ impl Tap {
     }
 
     pub fn control(&self) -> TapControl {
-        match *self {}
+        TapControl(())
     }
 }
 
@@ -36,52 +36,52 @@ impl Device for Tap {
     type Sink = TapSink;
 
     fn medium(&self) -> Medium {
-        match *self {}
+        Medium::Ethernet
     }
 
     fn split(self) -> (TapSource, TapSink) {
-        match self {}
+        (TapSource(()), TapSink(()))
     }
 }
 
 impl FrameSource for TapSource {
     async fn recv(&mut self, _batch: &mut Batch) -> Result<(), DeviceError> {
-        match *self {}
+        Err(UNSUPPORTED)
     }
 
     fn losses(&mut self) -> SourceLosses {
-        match *self {}
+        SourceLosses::default()
     }
 }
 
 impl FrameSink for TapSink {
     async fn send(&mut self, _frames: &mut OutBatch) -> Result<Sent, DeviceError> {
-        match *self {}
+        Err(UNSUPPORTED)
     }
 }
 
 impl TapControl {
     pub fn name(&self) -> &str {
-        match *self {}
+        ""
     }
 
     pub fn index(&self) -> u32 {
-        match *self {}
+        0
     }
 
     pub fn mac(&self) -> Result<Mac, DeviceError> {
-        match *self {}
+        Err(UNSUPPORTED)
     }
 
     pub fn set_link(&self, _up: bool) -> Result<(), DeviceError> {
-        match *self {}
+        Err(UNSUPPORTED)
     }
 
     pub fn set_carrier(&self, _carrier: bool) -> Result<(), DeviceError> {
-        match *self {}
+        Err(UNSUPPORTED)
     }
 
     pub fn set_mtu(&self, _mtu: u16) -> Result<(), DeviceError> {
-        match *self {}
+        Err(UNSUPPORTED)
     }
 }
