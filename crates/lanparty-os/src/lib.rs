@@ -24,6 +24,7 @@ pub mod socket;
 mod syscall;
 #[cfg(target_os = "linux")]
 pub mod sysctl;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(target_os = "linux")]
+#[cfg(test)]
 mod testing;
 pub mod transaction;

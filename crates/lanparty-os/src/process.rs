@@ -68,7 +68,8 @@ fn boot() -> io::Result<String> {
         .to_owned())
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(target_os = "linux")]
+#[cfg(test)]
 mod tests {
     use std::process::{Command, Stdio};
 

@@ -96,7 +96,8 @@ fn bind_to_interface(_socket: &Socket, _interface: &str) -> io::Result<()> {
     Err(io::Error::from(io::ErrorKind::Unsupported))
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(target_os = "linux")]
+#[cfg(test)]
 mod tests {
     use std::{io::ErrorKind, time::Duration};
 

@@ -88,7 +88,8 @@ fn path(key: &str) -> io::Result<PathBuf> {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(target_os = "linux")]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::{in_namespace, ip};

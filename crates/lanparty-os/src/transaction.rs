@@ -7,7 +7,8 @@
 mod journal;
 #[cfg(target_os = "linux")]
 mod linux;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(target_os = "linux")]
+#[cfg(test)]
 mod tests;
 #[cfg(not(target_os = "linux"))]
 mod unsupported;
