@@ -1,0 +1,281 @@
+//! One member's connection, from its hello to its end.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use lanparty_core::relay::{Ingress, Join, Seat};
+use lanparty_quic::{ControlReceiver, Inbound, Link, PathClosed, RecvError};
+use lanparty_wire::{
+    LeaveReason, RejectReason,
+    control::{self, Message, Stats},
+};
+use parking_lot::Mutex;
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+use crate::{
+    egress::Egress,
+    memory::unix_now,
+    outbox::{Outbox, Receipt},
+    reader::{self, Received},
+    registry::{Joined, encode},
+    relay::Relay,
+};
+
+/// How long a joiner waits at most until the others know of it and its id is on disk. A slow member must not keep it out.
+const PATIENCE: Duration = Duration::from_millis(150);
+/// How long a member has to take a last message.
+const GOODBYE: Duration = Duration::from_millis(300);
+/// Control messages that a member may send at once, and how long each one after that makes it wait.
+const CONTROL_BURST: u32 = 200;
+const CONTROL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// What others need of a member.
+#[derive(Debug)]
+pub struct Member {
+    pub egress: Egress,
+    pub received: Received,
+    /// What it last said about itself.
+    pub reported: Mutex<Option<Stats>>,
+    since: Instant,
+    outbox: Outbox,
+    dismissed: watch::Sender<Option<LeaveReason>>,
+}
+
+impl Member {
+    fn new(link: Link) -> Member {
+        Member {
+            egress: Egress::new(link),
+            received: Received::default(),
+            reported: Mutex::new(None),
+            since: Instant::now(),
+            outbox: Outbox::default(),
+            dismissed: watch::Sender::new(None),
+        }
+    }
+
+    /// Ends its connection; only the first reason counts.
+    pub fn dismiss(&self, reason: LeaveReason) {
+        self.dismissed.send_if_modified(|dismissed| {
+            let is_first = dismissed.is_none();
+            dismissed.get_or_insert(reason);
+            is_first
+        });
+    }
+
+    /// Queues a control message that must not be missed.
+    pub fn tell(&self, message: Bytes, receipt: Option<Receipt>) {
+        if self.outbox.push(message, receipt).is_err() {
+            self.dismiss(LeaveReason::ConnectionLost);
+        }
+    }
+
+    /// Milliseconds since it joined.
+    pub fn age(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.since).as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Serves one who has said hello, until he is gone.
+pub async fn serve(relay: Arc<Relay>, inbound: Inbound) {
+    if relay.is_stopping() {
+        return inbound.reject(RejectReason::ShuttingDown, String::new()).await;
+    }
+    let member = Arc::new(Member::new(inbound.link().clone()));
+    let join = Join {
+        identity: inbound.peer,
+        hello: &inbound.hello,
+        address: inbound.remote.ip(),
+        leg_budget: inbound.link().budget(),
+    };
+    let joined = match relay.registry.join(unix_now(), &join, &member) {
+        Ok(joined) => joined,
+        Err(refusal) => {
+            tracing::info!(room = %inbound.hello.room, remote = %inbound.remote, identity = ?inbound.peer,
+                reason = ?refusal.reason, detail = refusal.detail, "a join was refused");
+            return inbound.reject(refusal.reason, refusal.detail).await;
+        }
+    };
+    tracing::info!(room = %joined.seat.room, member = %joined.member.id, name = joined.member.name,
+        role = ?joined.member.role, mac = joined.member.mac.map(tracing::field::display),
+        remote = %inbound.remote, identity = ?inbound.peer, software = inbound.hello.software, "a member joined");
+    let seat = joined.seat.clone();
+    let reason = host(&relay, &member, joined, inbound).await;
+    relay.registry.leave(unix_now(), &seat, reason.clone());
+    tracing::info!(room = %seat.room, member = %seat.member, reason = reason.sentence(), "a member left");
+}
+
+/// Runs a member's tasks, and returns why it left.
+async fn host(relay: &Arc<Relay>, member: &Arc<Member>, mut joined: Joined, inbound: Inbound) -> LeaveReason {
+    let (link, sender, mut receiver) = inbound.split();
+    wait_until_known(relay, &mut joined).await;
+    let mut tasks = JoinSet::new();
+    let writer = member.clone();
+    tasks.spawn(async move { writer.outbox.write_to(sender).await });
+    let drainer = member.clone();
+    tasks.spawn(async move { drainer.egress.drain().await });
+    let ingress = Ingress::new(&joined.member, &relay.plan.ingress, Instant::now());
+    let name = (joined.seat.room.clone(), joined.seat.member);
+    tasks.spawn(reader::read(member.clone(), ingress, name, joined.roster.clone()));
+    let mut dismissed = member.dismissed.subscribe();
+    let reason = tokio::select! {
+        reason = converse(relay, member, &joined, &link, &mut receiver) => reason,
+        reason = dismissal(&mut dismissed) => {
+            say_goodbye(member, reason.clone()).await;
+            reason
+        }
+    };
+    link.close(reason.clone());
+    tasks.shutdown().await;
+    reason
+}
+
+async fn dismissal(dismissed: &mut watch::Receiver<Option<LeaveReason>>) -> LeaveReason {
+    match dismissed.wait_for(Option::is_some).await {
+        Ok(reason) => reason.clone().unwrap_or(LeaveReason::ConnectionLost),
+        Err(_) => LeaveReason::ConnectionLost,
+    }
+}
+
+/// The others hear of a joiner before it is welcomed, so that they know it when its first frame comes; and its id is on disk, so
+/// that not even a crash in the next moment gives it to somebody else.
+async fn wait_until_known(relay: &Relay, joined: &mut Joined) {
+    let mut saved = relay.registry.saved.subscribe();
+    let change = joined.change;
+    let known = async {
+        // The channel ends with the last receipt.
+        while joined.told.recv().await.is_some() {}
+        // The sender lives as long as the relay.
+        let _ = saved.wait_for(|saved| *saved >= change).await;
+    };
+    if timeout(PATIENCE, known).await.is_err() {
+        tracing::debug!(room = %joined.seat.room, member = %joined.seat.member,
+            "a joiner is welcomed before everybody has heard of it");
+    }
+}
+
+async fn say_goodbye(member: &Member, reason: LeaveReason) {
+    if let Some(goodbye) = encode(&Message::Goodbye { reason })
+        && member.outbox.push(goodbye, None).is_ok()
+    {
+        // Who does not take it in time reads the reason in the close.
+        let _ = timeout(GOODBYE, member.outbox.flushed()).await;
+    }
+}
+
+/// Handles what a member says and what its leg shows, until it has left.
+async fn converse(
+    relay: &Relay,
+    member: &Member,
+    joined: &Joined,
+    link: &Link,
+    receiver: &mut ControlReceiver,
+) -> LeaveReason {
+    let mut budgets = link.budget_changes();
+    let mut pace = Pace::new(Instant::now());
+    loop {
+        tokio::select! {
+            message = receiver.recv() => match message {
+                Ok(Some(Message::Goodbye { .. })) | Ok(None) => return LeaveReason::Goodbye,
+                Ok(Some(message)) => {
+                    handle(relay, member, joined, message);
+                    pace.keep(Instant::now()).await;
+                }
+                Err(error) => return why(&joined.seat, error),
+            },
+            changed = budgets.changed() => {
+                if changed.is_err() {
+                    return LeaveReason::ConnectionLost;
+                }
+                let budget = *budgets.borrow_and_update();
+                relay.registry.set_budget(&joined.seat, None, Some(budget));
+            }
+        }
+    }
+}
+
+fn why(seat: &Seat, error: RecvError) -> LeaveReason {
+    match error {
+        RecvError::Closed(PathClosed::Peer(LeaveReason::Goodbye)) => LeaveReason::Goodbye,
+        RecvError::Closed(PathClosed::TimedOut) => LeaveReason::TimedOut,
+        RecvError::Closed(_) => LeaveReason::ConnectionLost,
+        RecvError::Decode(error) => {
+            tracing::info!(room = %seat.room, member = %seat.member, %error, "a member sent an invalid control message");
+            LeaveReason::Malformed
+        }
+    }
+}
+
+fn handle(relay: &Relay, member: &Member, joined: &Joined, message: Message) {
+    let (registry, seat) = (&relay.registry, &joined.seat);
+    match message {
+        Message::Budget { bytes, .. } => registry.set_budget(seat, Some(bytes), None),
+        Message::LanLink { up, .. } => registry.set_lan_link(seat, up),
+        Message::Group { handle, members } => registry.set_group(seat, handle, &members),
+        Message::Envelope { to, data, .. } => pass_on(joined, to, data),
+        Message::Stats(stats) => *member.reported.lock() = Some(stats),
+        // What only a relay says, a second hello, and what a later version says.
+        Message::Hello(_)
+        | Message::Welcome(_)
+        | Message::Reject { .. }
+        | Message::Joined { .. }
+        | Message::Left { .. }
+        | Message::Goodbye { .. }
+        | Message::Unknown => {
+            tracing::debug!(room = %seat.room, member = %seat.member, "a control message without meaning here");
+        }
+    }
+}
+
+/// An envelope that finds no room is lost; its sender asks again if it matters.
+fn pass_on(joined: &Joined, to: lanparty_wire::MemberId, data: String) {
+    let roster = joined.roster.load();
+    let Some(target) = roster.entry(to) else { return };
+    let envelope = Message::Envelope {
+        from: Some(joined.seat.member),
+        to,
+        data,
+    };
+    if let Some(bytes) = encode(&envelope)
+        && target.handle.outbox.push(bytes, None).is_err()
+    {
+        tracing::debug!(room = %joined.seat.room, from = %joined.seat.member, %to, "an envelope was dropped");
+    }
+}
+
+/// Holds a member to its share of control messages, by making it wait: its own stream fills, and nothing is lost.
+struct Pace {
+    allowance: u32,
+    last: Instant,
+}
+
+impl Pace {
+    fn new(now: Instant) -> Pace {
+        Pace {
+            allowance: CONTROL_BURST,
+            last: now,
+        }
+    }
+
+    async fn keep(&mut self, now: Instant) {
+        let refill = now.saturating_duration_since(self.last).as_millis() / CONTROL_INTERVAL.as_millis();
+        if refill > 0 {
+            let refill = u32::try_from(refill).unwrap_or(CONTROL_BURST);
+            self.allowance = self.allowance.saturating_add(refill).min(CONTROL_BURST);
+            self.last = now;
+        }
+        match self.allowance.checked_sub(1) {
+            Some(left) => self.allowance = left,
+            None => sleep(CONTROL_INTERVAL).await,
+        }
+    }
+}
+
+/// What everybody in the room is told of a member; for the report.
+pub type Described = (control::Member, Arc<Member>);

@@ -1,0 +1,129 @@
+//! One member's control messages on their way out.
+//!
+//! Bounded by bytes, because envelopes are large and lifecycle messages small. A lifecycle message that finds no room ends the
+//! member's connection: a member that has missed one would see a room that does not exist. Others may be dropped.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use lanparty_quic::ControlSender;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc};
+
+/// Everything that a room of the largest size says when somebody joins, and some envelopes.
+const MAX_BYTES: usize = 512 * 1024;
+/// What is written at once.
+const BATCH_BYTES: usize = 32 * 1024;
+
+/// Held by a message that somebody waits for; he goes on when it has been sent, or dropped.
+pub type Receipt = mpsc::Sender<()>;
+
+/// The queue.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    queue: Mutex<Queue>,
+    filled: Notify,
+    emptied: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    messages: VecDeque<(Bytes, Option<Receipt>)>,
+    bytes: usize,
+    /// A batch is being written.
+    writing: bool,
+}
+
+/// There is no room for the message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Full;
+
+impl Outbox {
+    /// Queues an encoded message.
+    ///
+    /// # Errors
+    /// There is no room for it.
+    pub fn push(&self, message: Bytes, receipt: Option<Receipt>) -> Result<(), Full> {
+        let mut queue = self.queue.lock();
+        if queue.bytes + message.len() > MAX_BYTES {
+            return Err(Full);
+        }
+        queue.bytes += message.len();
+        queue.messages.push_back((message, receipt));
+        drop(queue);
+        self.filled.notify_one();
+        Ok(())
+    }
+
+    /// Waits until everything was handed to the connection.
+    pub async fn flushed(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            {
+                let queue = self.queue.lock();
+                if queue.messages.is_empty() && !queue.writing {
+                    return;
+                }
+            }
+            emptied.await;
+        }
+    }
+
+    /// Sends what is queued, until the connection ends.
+    pub async fn write_to(&self, mut sender: ControlSender) {
+        let mut batch = Vec::new();
+        let mut receipts = Vec::new();
+        loop {
+            self.take(&mut batch, &mut receipts);
+            if batch.is_empty() {
+                self.emptied.notify_waiters();
+                self.filled.notified().await;
+                continue;
+            }
+            if sender.send_encoded(&batch).await.is_err() {
+                return;
+            }
+            receipts.clear();
+        }
+    }
+
+    fn take(&self, batch: &mut Vec<u8>, receipts: &mut Vec<Receipt>) {
+        batch.clear();
+        let mut queue = self.queue.lock();
+        while batch.len() < BATCH_BYTES {
+            let Some((message, receipt)) = queue.messages.pop_front() else {
+                break;
+            };
+            queue.bytes -= message.len();
+            batch.extend_from_slice(&message);
+            receipts.extend(receipt);
+        }
+        queue.writing = !batch.is_empty();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bound_is_kept_and_room_comes_back() {
+        let outbox = Outbox::default();
+        let message = Bytes::from(vec![0; MAX_BYTES / 4]);
+        for _ in 0..4 {
+            outbox.push(message.clone(), None).unwrap();
+        }
+        assert_eq!(outbox.push(message.clone(), None), Err(Full));
+        outbox.take(&mut Vec::new(), &mut Vec::new());
+        outbox.push(message, None).unwrap();
+    }
+
+    #[tokio::test]
+    async fn flushed_waits_for_what_is_queued() {
+        let outbox = Outbox::default();
+        outbox.flushed().await;
+        outbox.push(Bytes::from_static(b"x"), None).unwrap();
+        let waiting = tokio::time::timeout(std::time::Duration::from_millis(50), outbox.flushed());
+        assert!(waiting.await.is_err());
+    }
+}

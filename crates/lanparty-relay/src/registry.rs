@@ -1,0 +1,232 @@
+//! All rooms of this process behind one lock that no datagram ever takes.
+//!
+//! Whoever changes a room under the lock also queues what its members are told, so that everybody reads the same order of
+//! events; then the room's new roster is published for the readers.
+
+use std::{collections::HashMap, sync::Arc};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use lanparty_core::relay::{Admission, Join, Refusal, RoomLimits, Rooms, SavedRooms, Seat, UnixTime};
+use lanparty_wire::{
+    GroupHandle, LeaveReason, MemberId, RoomCode,
+    control::{self, Message},
+};
+use parking_lot::Mutex;
+use rand::{SeedableRng, rngs::SmallRng};
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::{member::Member, outbox::Receipt, reader::Members};
+
+/// The newest roster of one room.
+pub type SharedRoster = Arc<ArcSwap<Members>>;
+
+/// All rooms.
+#[derive(Debug)]
+pub struct Registry {
+    state: Mutex<State>,
+    /// Rings when the id table has changed.
+    pub changed: Notify,
+    /// How many changes are on disk.
+    pub saved: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct State {
+    rooms: Rooms<Arc<Member>>,
+    rosters: HashMap<RoomCode, SharedRoster>,
+    random: SmallRng,
+    changes: u64,
+}
+
+/// Somebody is in, and the others' messages about it are queued.
+#[derive(Debug)]
+pub struct Joined {
+    pub seat: Seat,
+    pub member: control::Member,
+    pub roster: SharedRoster,
+    /// Ends when every other member was sent the news.
+    pub told: mpsc::Receiver<()>,
+    /// The change of the id table that this is.
+    pub change: u64,
+}
+
+impl Registry {
+    pub fn new(limits: RoomLimits, saved: SavedRooms, now: UnixTime) -> Registry {
+        Registry {
+            state: Mutex::new(State {
+                rooms: Rooms::restore(limits, saved, now),
+                rosters: HashMap::new(),
+                random: SmallRng::from_os_rng(),
+                changes: 0,
+            }),
+            changed: Notify::new(),
+            saved: watch::Sender::new(0),
+        }
+    }
+
+    /// Lets somebody in. His outbox then holds the welcome and everybody who was there before.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn join(&self, now: UnixTime, join: &Join<'_>, member: &Arc<Member>) -> Result<Joined, Refusal> {
+        let (receipt, told) = mpsc::channel(1);
+        let mut state = self.state.lock();
+        let State { rooms, random, .. } = &mut *state;
+        let admission = rooms.join(now, random, join, member.clone())?;
+        tell_all(
+            &admission.roster,
+            Some(admission.member.id),
+            Some(&receipt),
+            &Message::Joined {
+                member: admission.member.clone(),
+            },
+        );
+        welcome(member, &admission);
+        if let Some(ghost) = &admission.displaced {
+            ghost.dismiss(LeaveReason::Displaced);
+        }
+        let roster = state.publish(&admission.seat.room, admission.roster);
+        let change = state.change();
+        drop(state);
+        self.changed.notify_one();
+        Ok(Joined {
+            seat: admission.seat,
+            member: admission.member,
+            roster,
+            told,
+            change,
+        })
+    }
+
+    /// Takes somebody out, and tells the others, unless his place was taken by himself.
+    pub fn leave(&self, now: UnixTime, seat: &Seat, reason: LeaveReason) {
+        let mut state = self.state.lock();
+        let Some(departure) = state.rooms.leave(now, seat, reason) else {
+            return;
+        };
+        tell_all(
+            &departure.roster,
+            None,
+            None,
+            &Message::Left {
+                member: departure.member,
+                incarnation: departure.incarnation,
+                reason: departure.reason,
+            },
+        );
+        let is_empty = departure.roster.entries().is_empty();
+        state.publish(&seat.room, departure.roster);
+        if is_empty {
+            state.rosters.remove(&seat.room);
+        }
+        state.change();
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// A leg carries another size, as its member says or as our side of it shows.
+    pub fn set_budget(&self, seat: &Seat, announced: Option<u16>, leg: Option<u16>) {
+        let mut state = self.state.lock();
+        let Some((news, roster)) = state.rooms.set_budget(seat, announced, leg) else {
+            return;
+        };
+        if let Some(bytes) = news {
+            let member = Some(seat.member);
+            tell_all(&roster, member, None, &Message::Budget { member, bytes });
+        }
+        state.publish(&seat.room, roster);
+    }
+
+    /// A LAN gateway's cable was plugged or pulled.
+    pub fn set_lan_link(&self, seat: &Seat, up: bool) {
+        let mut state = self.state.lock();
+        let Some(roster) = state.rooms.set_lan_link(seat, up) else {
+            return;
+        };
+        let member = Some(seat.member);
+        tell_all(&roster, member, None, &Message::LanLink { member, up });
+        state.publish(&seat.room, roster);
+    }
+
+    pub fn set_group(&self, seat: &Seat, handle: GroupHandle, members: &[MemberId]) {
+        let mut state = self.state.lock();
+        if let Some(roster) = state.rooms.set_group(seat, handle, members) {
+            state.publish(&seat.room, roster);
+        }
+    }
+
+    /// Everybody who is there, room by room.
+    pub fn each_room(&self, mut each: impl FnMut(&RoomCode, &[(control::Member, Arc<Member>)])) {
+        let state = self.state.lock();
+        let rooms: Vec<(RoomCode, Vec<_>)> = state
+            .rooms
+            .rooms()
+            .map(|(code, entries)| {
+                let members = entries.map(|entry| (entry.member.clone(), entry.handle.clone()));
+                (code.clone(), members.collect())
+            })
+            .collect();
+        drop(state);
+        rooms.iter().for_each(|(code, members)| each(code, members));
+    }
+
+    /// The id table as it is now, and how many changes it has seen.
+    pub fn table(&self, now: UnixTime) -> (SavedRooms, u64) {
+        let mut state = self.state.lock();
+        state.rooms.expire(now);
+        (state.rooms.save(), state.changes)
+    }
+}
+
+impl State {
+    fn publish(&mut self, room: &RoomCode, roster: Arc<Members>) -> SharedRoster {
+        let shared = self
+            .rosters
+            .entry(room.clone())
+            .or_insert_with(|| Arc::new(ArcSwap::new(roster.clone())));
+        shared.store(roster);
+        shared.clone()
+    }
+
+    fn change(&mut self) -> u64 {
+        self.changes += 1;
+        self.changes
+    }
+}
+
+/// Queues a message for everybody but one. Who cannot take it has lost the thread and must come again.
+fn tell_all(roster: &Members, except: Option<MemberId>, receipt: Option<&Receipt>, message: &Message) {
+    let Some(bytes) = encode(message) else { return };
+    for entry in roster
+        .entries()
+        .iter()
+        .filter(|entry| Some(entry.member.id) != except)
+    {
+        entry.handle.tell(bytes.clone(), receipt.cloned());
+    }
+}
+
+fn welcome(member: &Member, admission: &Admission<Arc<Member>>) {
+    let catch_up = admission.others.iter().map(|other| Message::Joined {
+        member: other.clone(),
+    });
+    let welcome = Message::Welcome(admission.welcome.clone());
+    for bytes in std::iter::once(welcome)
+        .chain(catch_up)
+        .filter_map(|message| encode(&message))
+    {
+        member.tell(bytes, None);
+    }
+}
+
+/// `None` for a message over the limit, which none of ours is.
+pub fn encode(message: &Message) -> Option<Bytes> {
+    match message.encode() {
+        Ok(bytes) => Some(bytes.into()),
+        Err(error) => {
+            tracing::error!(%error, "a control message cannot be encoded");
+            None
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The running relay: the door, the tasks that keep books, and the end.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use lanparty_api::{
+    Program, Status,
+    cli::{ExitCode, Failure},
+    serve_status, socket_path,
+    status::Handshakes,
+};
+use lanparty_core::relay::{IngressConfig, RoomLimits};
+use lanparty_quic::{AcceptError, Inbound, Listener, Pin};
+use lanparty_wire::LeaveReason;
+use quinn::Incoming;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    time::sleep,
+};
+
+use crate::{
+    door::{Answer, Door},
+    member,
+    memory::{Memory, unix_now},
+    registry::Registry,
+    report,
+};
+
+/// A client on a bad line needs a few round trips; one that needs longer begins again.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+/// Joins that come together are written together.
+const SAVE_DELAY: Duration = Duration::from_millis(20);
+/// How long members have to hear that the relay stops.
+const STOPPING: Duration = Duration::from_millis(700);
+
+/// What a relay was told.
+#[derive(Debug)]
+pub struct Plan {
+    pub room_limits: RoomLimits,
+    pub ingress: IngressConfig,
+    pub state_dir: PathBuf,
+    pub pin: Pin,
+}
+
+/// What all tasks share.
+#[derive(Debug)]
+pub struct Relay {
+    pub plan: Plan,
+    pub registry: Registry,
+    pub listener: Listener,
+    pub knocks: Knocks,
+    stopping: AtomicBool,
+}
+
+/// What became of those who knocked.
+#[derive(Debug, Default)]
+pub struct Knocks {
+    under_way: AtomicUsize,
+    accepted: AtomicU64,
+    retried: AtomicU64,
+    refused: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Knocks {
+    pub fn totals(&self) -> Handshakes {
+        Handshakes {
+            accepted: self.accepted.load(Ordering::Relaxed),
+            retried: self.retried.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Relay {
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+}
+
+/// Serves until somebody wants it to stop.
+///
+/// # Errors
+/// The status socket cannot be opened, or signals cannot be had.
+pub async fn run(listener: Listener, plan: Plan, mut memory: Memory) -> Result<(), Failure> {
+    let host = |error| Failure::new(ExitCode::Host, error);
+    let registry = Registry::new(plan.room_limits, memory.take(), unix_now());
+    let relay = Arc::new(Relay {
+        plan,
+        registry,
+        listener,
+        knocks: Knocks::default(),
+        stopping: AtomicBool::new(false),
+    });
+    let (status, statuses) = watch::channel(Status::new(Program::Relay));
+    report::publish(&relay, &status);
+    let socket = socket_path(&relay.plan.state_dir, Program::Relay);
+    let _server = serve_status(&socket, statuses).map_err(|error| Failure::new(ExitCode::Host, error))?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(host)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(host)?;
+    let memory = Arc::new(memory);
+    let keeper = tokio::spawn(keep_table(relay.clone(), memory.clone()));
+    let reporter = tokio::spawn(report::run(relay.clone(), status));
+    tokio::select! {
+        () = open_door(&relay) => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    stop(&relay).await;
+    keeper.abort();
+    reporter.abort();
+    save(&relay, &memory).await;
+    Ok(())
+}
+
+/// Answers everybody who knocks. Nothing here waits for anybody.
+async fn open_door(relay: &Arc<Relay>) {
+    let mut door = Door::new(Instant::now());
+    while let Some(incoming) = relay.listener.knock().await {
+        let address = incoming.remote_address().ip();
+        let under_way = relay.knocks.under_way.load(Ordering::Relaxed);
+        let proven = incoming.remote_address_validated();
+        match door.answer(Instant::now(), address, proven, under_way) {
+            Answer::Accept => greet(relay.clone(), incoming),
+            Answer::Retry => match incoming.retry() {
+                Ok(()) => count(&relay.knocks.retried),
+                Err(error) => {
+                    error.into_incoming().ignore();
+                    count(&relay.knocks.refused);
+                }
+            },
+            Answer::Ignore => {
+                incoming.ignore();
+                count(&relay.knocks.refused);
+            }
+        }
+    }
+}
+
+fn greet(relay: Arc<Relay>, incoming: Incoming) {
+    relay.knocks.under_way.fetch_add(1, Ordering::Relaxed);
+    tokio::spawn(async move {
+        let remote = incoming.remote_address();
+        let outcome = Inbound::accept(incoming, HANDSHAKE).await;
+        relay.knocks.under_way.fetch_sub(1, Ordering::Relaxed);
+        match outcome {
+            Ok(inbound) => {
+                count(&relay.knocks.accepted);
+                member::serve(relay, inbound).await;
+            }
+            Err(error) => {
+                count(&relay.knocks.failed);
+                tell_failure(remote, &error);
+            }
+        }
+    });
+}
+
+/// Anybody can cause these, so they are for whoever looks for them.
+fn tell_failure(remote: std::net::SocketAddr, error: &AcceptError) {
+    let cause = std::error::Error::source(error).map(tracing::field::display);
+    tracing::debug!(%remote, %error, cause, "a handshake failed");
+}
+
+/// Writes the id table after every change, at most one write at a time.
+async fn keep_table(relay: Arc<Relay>, memory: Arc<Memory>) {
+    loop {
+        relay.registry.changed.notified().await;
+        sleep(SAVE_DELAY).await;
+        save(&relay, &memory).await;
+    }
+}
+
+async fn save(relay: &Relay, memory: &Arc<Memory>) {
+    let (table, changes) = relay.registry.table(unix_now());
+    let writer = memory.clone();
+    let written = tokio::task::spawn_blocking(move || writer.write(&table)).await;
+    match written {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            let cause = std::error::Error::source(&error).map(tracing::field::display);
+            tracing::warn!(%error, cause, "the table of members is not on disk");
+        }
+        Err(error) => tracing::error!(%error, "the table of members could not be written"),
+    }
+    // Also after a failure: joiners must not wait for a disk that is full.
+    relay.registry.saved.send_replace(changes);
+}
+
+async fn stop(relay: &Arc<Relay>) {
+    tracing::info!("stopping");
+    relay.stopping.store(true, Ordering::Release);
+    relay.registry.each_room(|_, members| {
+        members
+            .iter()
+            .for_each(|(_, member)| member.dismiss(LeaveReason::RelayShutdown));
+    });
+    let deadline = Instant::now() + STOPPING;
+    while relay.listener.connections() > 0 && Instant::now() < deadline {
+        sleep(Duration::from_millis(10)).await;
+    }
+    relay.listener.close(LeaveReason::RelayShutdown, STOPPING).await;
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}

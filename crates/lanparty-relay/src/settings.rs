@@ -1,0 +1,234 @@
+//! What the operator typed, and what it means.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use lanparty_api::{
+    cli::{CommonArgs, EXIT_CODES_HELP, ExitCode, Failure, StatusArgs},
+    layer,
+};
+use lanparty_core::{
+    guard::Limits,
+    relay::{IngressConfig, RoomLimits},
+};
+use lanparty_wire::{DEFAULT_RELAY_PORT, ListenAddress, mtu};
+use serde::Deserialize;
+
+const EXAMPLES: &str = "\
+Examples:
+  Run a relay on UDP/443 of every address (as root, or as the systemd service):
+    lanparty-relay
+
+  On another port, without any privilege:
+    lanparty-relay --listen 4443/udp --state-dir ~/relay
+
+  With a certificate of a public CA, so that nobody has to be told a pin:
+    lanparty-relay --cert fullchain.pem --key privkey.pem
+
+  See who is there and what was dropped:
+    lanparty-relay status
+
+Settings may also stand in a TOML file (--config) under the same names, for example
+  listen = \"443/udp\"
+  max-members = 32
+  [limits.bandwidth]
+  bytes_per_second = 25000000
+  burst_bytes = 4000000
+or in the environment (LANPARTY_LISTEN=4443/udp). Flags win over the environment, the environment over the file.
+
+Rooms are open: this relay's operator could read the frames of its members, and should tell them so.
+";
+
+/// The largest number of members that a room may be set to; a flood reaches all of them.
+const MOST_MEMBERS: u16 = 1024;
+/// Malformed datagrams of one member within a minute before it is disconnected.
+const MALFORMED_LIMIT: u32 = 100;
+
+/// Connects players and the LAN gateways of their parties.
+#[derive(Parser, Debug)]
+#[command(name = "lanparty-relay", version, about, after_help = format!("{EXAMPLES}\n{EXIT_CODES_HELP}"))]
+#[command(args_conflicts_with_subcommands = false)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub common: CommonArgs,
+    #[command(flatten)]
+    pub settings: Settings,
+    #[command(subcommand)]
+    pub command: Option<Verb>,
+}
+
+#[derive(Subcommand, Clone, Copy, Debug)]
+pub enum Verb {
+    /// Show the running relay: rooms, members, traffic, drops
+    Status(StatusArgs),
+}
+
+/// Settings by flag, environment or file.
+#[derive(clap::Args, Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Settings {
+    /// Where to listen: a port such as 443/udp for every address, or ADDRESS:PORT [default: 443/udp]
+    #[arg(long, value_name = "ADDR|PORT/udp", env = "LANPARTY_LISTEN")]
+    pub listen: Option<ListenAddress>,
+    /// Write this relay's certificate here in DER, for --relay-ca-cert of its members
+    #[arg(long, value_name = "FILE", env = "LANPARTY_DEV_CERT_DER_OUT")]
+    pub dev_cert_der_out: Option<PathBuf>,
+    /// Use this certificate chain (PEM) instead of one of our own
+    #[arg(long, value_name = "FILE", env = "LANPARTY_CERT")]
+    pub cert: Option<PathBuf>,
+    /// The private key (PEM) of --cert
+    #[arg(long, value_name = "FILE", env = "LANPARTY_KEY")]
+    pub key: Option<PathBuf>,
+    /// Members in one room [default: 64]
+    #[arg(long, value_name = "N", env = "LANPARTY_MAX_MEMBERS", value_parser = clap::value_parser!(u16).range(2..=i64::from(MOST_MEMBERS)))]
+    pub max_members: Option<u16>,
+    /// Rooms at the same time [default: 1000]
+    #[arg(long, value_name = "N", env = "LANPARTY_MAX_ROOMS", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub max_rooms: Option<u32>,
+    /// Members from one address, over all rooms [default: 64]
+    #[arg(long, value_name = "N", env = "LANPARTY_MAX_CONNECTIONS_PER_ADDRESS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_connections_per_address: Option<u32>,
+    /// Malformed datagrams of a member within a minute before it is disconnected [default: 100]
+    #[arg(long, value_name = "N", env = "LANPARTY_MALFORMED_LIMIT")]
+    pub malformed_limit: Option<u32>,
+    /// What one member may send, by class and in all
+    #[arg(skip)]
+    pub limits: Option<Limits>,
+}
+
+layer!(Settings {
+    listen,
+    dev_cert_der_out,
+    cert,
+    key,
+    max_members,
+    max_rooms,
+    max_connections_per_address,
+    malformed_limit,
+    limits
+});
+
+impl Settings {
+    /// # Errors
+    /// One sentence for what does not fit together.
+    pub fn check(&self) -> Result<(), Failure> {
+        let wrong = |text: String, advice: &str| Failure::new(ExitCode::Usage, text).advise(advice);
+        if self.cert.is_some() != self.key.is_some() {
+            let (given, missing) = if self.cert.is_some() {
+                ("--cert", "--key")
+            } else {
+                ("--key", "--cert")
+            };
+            return Err(wrong(
+                format!("{given} was given without {missing}"),
+                "give both, or none to use a certificate of the relay's own",
+            ));
+        }
+        // A file is not seen by the command line's own range checks.
+        let members = usize::from(self.room_limits().max_members);
+        if !(2..=usize::from(MOST_MEMBERS)).contains(&members) {
+            return Err(wrong(
+                format!("max-members is {members}"),
+                "choose a number from 2 to 1024",
+            ));
+        }
+        let rooms = self.room_limits().max_rooms;
+        if !(1..=100_000).contains(&rooms) {
+            return Err(wrong(
+                format!("max-rooms is {rooms}"),
+                "choose a number from 1 to 100000",
+            ));
+        }
+        if self.room_limits().connections_per_address == 0 {
+            return Err(wrong(
+                "max-connections-per-address is 0, so nobody could join".into(),
+                "choose at least 1",
+            ));
+        }
+        Ok(())
+    }
+
+    pub fn listen(&self) -> ListenAddress {
+        let everywhere = (std::net::Ipv6Addr::UNSPECIFIED, DEFAULT_RELAY_PORT);
+        self.listen.unwrap_or(ListenAddress(everywhere.into()))
+    }
+
+    pub fn room_limits(&self) -> RoomLimits {
+        let default = RoomLimits::default();
+        RoomLimits {
+            max_members: self.max_members.unwrap_or(default.max_members),
+            max_rooms: self.max_rooms.unwrap_or(default.max_rooms),
+            connections_per_address: self
+                .max_connections_per_address
+                .unwrap_or(default.connections_per_address),
+        }
+    }
+
+    pub fn ingress(&self) -> IngressConfig {
+        IngressConfig {
+            limits: self.limits.clone().unwrap_or_default(),
+            mtu: mtu::DEFAULT_MTU,
+            malformed_limit: self.malformed_limit.unwrap_or(MALFORMED_LIMIT),
+            guard: !cfg!(feature = "test-unguarded"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use lanparty_api::cli::{Layer, parse_text};
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_certificate_needs_its_key() {
+        let settings = read("cert = 'a.pem'\n");
+        assert!(
+            settings
+                .check()
+                .unwrap_err()
+                .to_string()
+                .contains("without --key")
+        );
+        assert!(read("cert = 'a.pem'\nkey = 'b.pem'\n").check().is_ok());
+    }
+
+    #[test]
+    fn a_file_is_held_to_the_same_ranges_as_flags() {
+        for text in [
+            "max-members = 1\n",
+            "max-rooms = 0\n",
+            "max-connections-per-address = 0\n",
+        ] {
+            assert!(read(text).check().is_err(), "{text}");
+        }
+        assert!(read("").check().is_ok());
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let line = ["lanparty-relay", "--listen", "4443/udp", "--max-members", "8"];
+        let flags = Arguments::parse_from(line).settings;
+        let merged = flags.over(read("listen = '443/udp'\nmax-rooms = 7\n"));
+        assert_eq!(merged.listen().0.port(), 4443);
+        assert_eq!(merged.room_limits().max_members, 8);
+        assert_eq!(merged.room_limits().max_rooms, 7);
+    }
+
+    #[test]
+    fn the_file_of_the_help_is_valid() {
+        let text = "[limits.bandwidth]\nbytes_per_second = 25000000\nburst_bytes = 4000000\n";
+        let bandwidth = read(text).ingress().limits.bandwidth;
+        assert_eq!(bandwidth.bytes_per_second.get(), 25_000_000);
+    }
+
+    fn read(text: &str) -> Settings {
+        parse_text::<Settings>("f.toml".as_ref(), text).unwrap().1
+    }
+}
