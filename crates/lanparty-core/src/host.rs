@@ -11,12 +11,11 @@
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr},
-    path::PathBuf,
 };
 
 use lanparty_wire::{
     Mac,
-    host::{Change, Link, LinkKind, Owner, Prefix, Route, Snapshot},
+    host::{Change, Link, LinkKind, Prefix, Route, Snapshot},
 };
 
 /// What the host is to look like while a client runs.
@@ -26,29 +25,30 @@ pub struct Goal {
     pub tap: String,
     /// The client's address in the room.
     pub mac: Mac,
+    /// What keeps programs that manage interfaces off the TAP.
+    pub unmanaged: Option<Change>,
+    /// This kernel's settings of the TAP, which can be told only when it exists.
+    pub settings: Vec<Change>,
     /// What the party's DHCP server gave us.
     pub lease: Option<Prefix>,
-    /// Where NetworkManager reads configuration that lasts until the next boot; `None` if it does not run.
-    pub network_manager: Option<PathBuf>,
-    /// Whether this system speaks IPv6 at all.
-    pub ipv6: bool,
 }
 
 /// Every change that the goal needs, in the order in which it is applied.
 pub fn plan(snapshot: &Snapshot, goal: &Goal) -> Vec<Change> {
     let tap = &goal.tap;
     let mut changes = Vec::new();
-    // First, so that NetworkManager never sees the TAP as its own: it would take the party's default route and name servers.
-    changes.extend(goal.network_manager.as_ref().map(|directory| Change::WriteFile {
-        path: directory.join(format!("90-lanparty-{tap}.conf")),
-        content: format!("[keyfile]\nunmanaged-devices+=interface-name:{tap}\n"),
-        owner: Some(Owner::NetworkManager),
-    }));
+    // First, so that nobody ever sees the TAP as his own: he would take the party's default route and name servers.
+    changes.extend(goal.unmanaged.clone());
     changes.push(Change::CreateTap {
         name: tap.clone(),
         mac: goal.mac,
     });
-    changes.extend(settings(goal));
+    changes.extend(
+        goal.settings
+            .iter()
+            .filter(|change| is_setting_of(tap, change))
+            .cloned(),
+    );
     changes.extend(goal.lease.map(|address| Change::AddAddress {
         interface: tap.clone(),
         address,
@@ -161,30 +161,16 @@ fn has_address(snapshot: &Snapshot, goal: &Goal) -> bool {
     by_hand || goal.lease.is_some_and(|lease| lease.address().is_ipv4())
 }
 
-/// The kernel's settings of the TAP. Addresses that a router of the party advertises are welcome, since games speak IPv6 too; its
-/// routes are not (RFC 4861, RFC 4191). Name servers in advertisements are no matter of the kernel.
-fn settings(goal: &Goal) -> impl Iterator<Item = Change> {
-    const IPV4: [(&str, &str); 4] = [
-        // Nobody at the party may use this host as a router into the home network.
-        ("forwarding", "0"),
-        ("accept_redirects", "0"),
-        // Linux answers ARP by any interface for the addresses of all: here only for the TAP's own, and asking from it.
-        ("arp_ignore", "1"),
-        ("arp_announce", "2"),
-    ];
-    const IPV6: [(&str, &str); 5] = [
-        ("forwarding", "0"),
-        ("accept_redirects", "0"),
-        ("accept_ra_defrtr", "0"),
-        ("accept_ra_rt_info_max_plen", "0"),
-        ("accept_ra_mtu", "0"),
-    ];
-    let ipv6 = IPV6.iter().filter(|_| goal.ipv6).map(|setting| ("ipv6", setting));
-    let all = IPV4.iter().map(|setting| ("ipv4", setting)).chain(ipv6);
-    all.map(|(family, (name, value))| Change::SetSysctl {
-        key: format!("net/{family}/conf/{}/{name}", goal.tap),
-        value: (*value).to_owned(),
-    })
+/// Settings of anything but the TAP have no place in a client's plan.
+fn is_setting_of(tap: &str, change: &Change) -> bool {
+    match change {
+        Change::SetSysctl { key, .. } => key.split('/').nth(3) == Some(tap),
+        Change::SetFeature { interface, .. } => interface == tap,
+        Change::CreateTap { .. }
+        | Change::AddAddress { .. }
+        | Change::AddRoute { .. }
+        | Change::WriteFile { .. } => false,
+    }
 }
 
 fn is_overlay(link: &Link) -> bool {
@@ -214,60 +200,46 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_tap_is_hidden_from_network_manager_before_it_exists_and_set_up_before_it_has_an_address() {
+    fn a_new_tap_is_hidden_from_others_before_it_exists_and_set_up_before_it_has_an_address() {
         let steps: Vec<String> = plan(&home(), &leased()).iter().map(ToString::to_string).collect();
-        assert_eq!(steps[0], "write /run/nm/90-lanparty-lanparty0.conf");
         assert_eq!(
-            steps[1],
-            "create the TAP lanparty0 with address 02:00:00:00:00:01"
-        );
-        assert!(
-            steps[2..11].iter().all(|step| step.starts_with("set net/ipv")),
-            "{steps:?}"
-        );
-        assert_eq!(
-            steps[11..],
+            steps,
             [
+                "write /run/unmanaged.conf",
+                "create the TAP lanparty0 with address 02:00:00:00:00:01",
+                "set net/ipv6/conf/lanparty0/accept_ra_defrtr to 0",
                 "add the address 10.73.42.51/24 to lanparty0",
                 "add the route 255.255.255.255/32 by lanparty0, metric 0",
                 "add the route 224.0.0.0/4 by lanparty0, metric 0",
             ]
         );
-        let without = Goal {
-            network_manager: None,
+    }
+
+    #[test]
+    fn settings_of_other_interfaces_and_routes_have_no_place_among_the_taps() {
+        let setting = |key: &str| Change::SetSysctl {
+            key: key.into(),
+            value: "0".into(),
+        };
+        let foreign = [
+            setting("net/ipv4/conf/eth0/forwarding"),
+            setting("net/ipv4/ip_forward"),
+            Change::AddRoute {
+                interface: "lanparty0".into(),
+                destination: prefix("0.0.0.0/0"),
+                via: None,
+                metric: 0,
+            },
+        ];
+        let goal = Goal {
+            settings: foreign.to_vec(),
             ..goal()
         };
-        assert_eq!(plan(&home(), &without)[..], plan(&home(), &goal())[1..]);
-    }
-
-    #[test]
-    fn an_advertising_router_gives_no_way_out() {
-        let set = |name: &str| {
-            let wanted = format!("set net/ipv6/conf/lanparty0/{name} to 0");
-            plan(&home(), &goal())
+        assert!(
+            plan(&home(), &goal)
                 .iter()
-                .any(|change| change.to_string() == wanted)
-        };
-        for name in [
-            "accept_ra_defrtr",
-            "accept_ra_rt_info_max_plen",
-            "accept_redirects",
-            "forwarding",
-        ] {
-            assert!(set(name), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_host_without_ipv6_is_not_asked_for_its_settings() {
-        let changes = plan(
-            &home(),
-            &Goal {
-                ipv6: false,
-                ..goal()
-            },
+                .all(|change| !foreign.contains(change))
         );
-        assert!(!changes.iter().any(|change| change.to_string().contains("ipv6")));
     }
 
     #[test]
@@ -385,12 +357,21 @@ mod tests {
     }
 
     fn goal() -> Goal {
+        let setting = Change::SetSysctl {
+            key: "net/ipv6/conf/lanparty0/accept_ra_defrtr".into(),
+            value: "0".into(),
+        };
+        let unmanaged = Change::WriteFile {
+            path: "/run/unmanaged.conf".into(),
+            content: "lanparty0".into(),
+            owner: None,
+        };
         Goal {
             tap: "lanparty0".into(),
             mac: Mac([2, 0, 0, 0, 0, 1]),
+            unmanaged: Some(unmanaged),
+            settings: vec![setting],
             lease: None,
-            network_manager: Some("/run/nm".into()),
-            ipv6: true,
         }
     }
 
