@@ -1,1 +1,55 @@
-fn main() {}
+//! The player's side: a network adapter whose cable leads to the party.
+//!
+//! It takes the player's wishes ([`settings`]), keeps who he is ([`identity`]), changes this machine as little as possible and
+//! undoes it ([`adapter`]), and lives one evening ([`session`]) on the engine that the LAN gateway uses too. Sentences for the player
+//! go to standard output, logs to standard error.
+
+mod adapter;
+mod identity;
+mod lease;
+mod outlook;
+mod session;
+mod settings;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use lanparty_api::{
+    Program,
+    cli::{self, CommonArgs, Failure},
+};
+use lanparty_os::{dhcp, dirs::Environment};
+
+use crate::settings::{Arguments, Settings, Verb};
+
+fn main() -> ExitCode {
+    // The DHCP client runs this program under another name, with arguments that are not ours.
+    dhcp::dispatch_hook();
+    cli::finish(Program::Client.name(), start())
+}
+
+fn start() -> Result<(), Failure> {
+    let Arguments {
+        common,
+        settings,
+        command,
+    } = cli::parse();
+    let (common, settings) = cli::layered::<Settings>(common, settings)?;
+    let state_dir = state_dir(&common)?;
+    match command {
+        Some(Verb::Status(arguments)) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| Failure::new(cli::ExitCode::Unexpected, error))?;
+            runtime.block_on(cli::print_status(arguments, &state_dir, Program::Client))
+        }
+        None => session::run(&common, settings.complete()?, &state_dir),
+    }
+}
+
+fn state_dir(common: &CommonArgs) -> Result<PathBuf, Failure> {
+    match &common.state_dir {
+        Some(path) => Ok(path.clone()),
+        None => Environment::of_process()
+            .state_dir("client")
+            .map_err(|error| Failure::new(cli::ExitCode::Usage, error)),
+    }
+}

@@ -1,0 +1,108 @@
+//! The client's part of the status, and what of it is said aloud.
+
+use std::{
+    io::Write,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use lanparty_api::{
+    Program, Status, Storyteller,
+    status::{EndpointStatus, InterfaceStatus},
+};
+use lanparty_core::host::warnings;
+use lanparty_node::EndpointConfig;
+use lanparty_wire::host::Snapshot;
+use tokio::sync::watch;
+
+use crate::lease::LeaseKeeper;
+
+/// The status of a client that has done nothing yet.
+pub fn first_status(config: &EndpointConfig, now: SystemTime) -> Status {
+    let mut status = Status::new(Program::Client);
+    status.software.clone_from(&config.software);
+    status.process = std::process::id();
+    status.since_unix = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let mut endpoint = EndpointStatus::new(config.relay.clone(), config.room.clone());
+    endpoint.name.clone_from(&config.name);
+    endpoint.identity = Some(config.identity.peer_id());
+    endpoint.mac = config.mac;
+    status.endpoint = Some(endpoint);
+    status
+}
+
+/// Puts what this machine shows into the status.
+pub fn note_host(status: &watch::Sender<Status>, snapshot: &Snapshot, tap: &str) {
+    let warnings: Vec<String> = warnings(snapshot, tap).iter().map(ToString::to_string).collect();
+    change(status, |endpoint| {
+        endpoint.interface = interface(snapshot, tap);
+        endpoint.warnings = warnings;
+    });
+}
+
+/// Puts the lease into the status.
+pub fn note_lease(status: &watch::Sender<Status>, lease: &LeaseKeeper) {
+    change(status, |endpoint| {
+        endpoint.dhcp = lease.status();
+        endpoint.default_route_offered = lease.router_offered();
+    });
+}
+
+/// Says for how long the room has been joined. `since` is when it was joined last.
+pub fn note_time(status: &watch::Sender<Status>, now: Instant, since: Option<Instant>) {
+    change(status, |endpoint| {
+        let joined = since
+            .filter(|_| endpoint.is_joined())
+            .map(|since| now.saturating_duration_since(since));
+        // Never 0 while joined.
+        endpoint.joined_ms = joined.map_or(0, |joined| {
+            u64::try_from(joined.as_millis()).unwrap_or(u64::MAX).max(1)
+        });
+    });
+}
+
+/// Prints what the player wants to know, as it happens.
+pub async fn tell_story(mut status: watch::Receiver<Status>) {
+    let mut teller = Storyteller::default();
+    loop {
+        let now = status.borrow_and_update().clone();
+        for line in teller.tell(&now) {
+            say(&line.text);
+        }
+        if status.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A sentence for the player. Nobody has to listen.
+pub fn say(sentence: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{sentence}").and_then(|()| out.flush());
+}
+
+fn change(status: &watch::Sender<Status>, change: impl FnOnce(&mut EndpointStatus)) {
+    status.send_if_modified(|status| {
+        let Some(endpoint) = &mut status.endpoint else {
+            return false;
+        };
+        let before = endpoint.clone();
+        change(endpoint);
+        *endpoint != before
+    });
+}
+
+fn interface(snapshot: &Snapshot, tap: &str) -> Option<InterfaceStatus> {
+    let link = snapshot.link_named(tap)?;
+    Some(InterfaceStatus {
+        name: link.name.clone(),
+        index: link.index,
+        mac: link.mac,
+        mtu: link.mtu,
+        up: link.up,
+        carrier: link.carrier,
+        addresses: snapshot
+            .addresses_of(link.index)
+            .map(|address| address.address)
+            .collect(),
+    })
+}

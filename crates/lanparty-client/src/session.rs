@@ -1,0 +1,394 @@
+//! One evening: from the lock on the state dir to the goodbye.
+//!
+//! The order matters. What a crashed run left is undone before anything is looked at; the adapter exists before the relay is
+//! dialled, but its link is down until the room is joined, so that neither names nor routes can lead through it; and whatever ends the
+//! evening, the machine is put back last.
+
+use std::{
+    future::{Future, pending},
+    io,
+    path::{Path, PathBuf},
+    time::{Duration, Instant, SystemTime},
+};
+
+use lanparty_api::{
+    Program, Status,
+    cli::{self, CommonArgs, ExitCode, Failure},
+    serve_status, socket_path,
+};
+use lanparty_core::{guard::Limits, host::never_carry, node::Event};
+use lanparty_node::{EndpointConfig, EndpointError, EndpointEvent, EndpointHandle, endpoint};
+use lanparty_os::{
+    device::{DeviceError, tap::Tap},
+    dhcp::{DhcpClient, DhcpError, DhcpEvent, DhcpOptions},
+    dirs::{DirError, StateDir},
+    network::{Network, Watch},
+    privileges::{self, Privilege},
+    transaction::{Transaction, TransactionError},
+};
+use lanparty_quic::{Trust, TrustOutcome};
+use lanparty_wire::{LeaveReason, control::Role};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+    task::{JoinHandle, block_in_place},
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::{
+    adapter::{Adapter, AdapterError},
+    identity::Install,
+    lease::LeaseKeeper,
+    outlook::{self, say},
+    settings::Party,
+};
+
+/// The status is never older.
+const TICK: Duration = Duration::from_secs(1);
+/// A goodbye that takes longer is not waited for.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// A TAP that cannot be created anew is tried again at this interval.
+const RECREATE: Duration = Duration::from_secs(1);
+
+/// # Errors
+/// Everything that ends the evening before the player wants it to, with what to do about it.
+pub fn run(common: &CommonArgs, party: Party, state_dir: &Path) -> Result<(), Failure> {
+    cli::init_logging(common.log_format, common.verbose, LevelFilter::WARN)?;
+    let state = StateDir::open(state_dir).map_err(state_failure)?;
+    // Before the runtime starts its threads, which inherit what is left. The DHCP client needs raw frames.
+    privileges::keep(&[Privilege::ConfigureNetwork, Privilege::RawFrames])
+        .map_err(|error| Failure::new(ExitCode::Host, error).advise("run it as root"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(unexpected)?;
+    runtime.block_on(evening(party, state.path()))
+}
+
+async fn evening(party: Party, state_dir: &Path) -> Result<(), Failure> {
+    let transaction = Transaction::open(state_dir).map_err(transaction_failure)?;
+    let install = Install::load_or_create(state_dir, rand::random())
+        .map_err(|error| Failure::new(ExitCode::Host, error))?;
+    let mac = party.virtual_mac.unwrap_or(install.mac);
+    let adapter = Adapter::new(transaction, party.tap.clone(), mac, party.mtu);
+    let tap = adapter.create().map_err(adapter_failure)?;
+    let network = Network::open().map_err(unexpected)?;
+    let snapshot = network.snapshot().await.map_err(unexpected)?;
+    let config = EndpointConfig {
+        role: Role::Client,
+        room: party.room.clone(),
+        mac: Some(mac),
+        name: party.name.clone(),
+        software: concat!("lanparty-client ", env!("CARGO_PKG_VERSION")).to_owned(),
+        mtu: party.mtu,
+        relay: party.relay.clone(),
+        identity: install.identity,
+        trust: Trust {
+            pin: party.relay_pin,
+            ca_cert: party.relay_ca_cert.clone(),
+            server_name: party.server_name.clone(),
+            store: state_dir.join("known-relays.json"),
+        },
+        limits: Limits::default(),
+        avoid_interfaces: never_carry(&snapshot, &party.tap),
+    };
+    let outcome = play(&party, config, tap, adapter.clone(), network, state_dir).await;
+    let undone = block_in_place(|| adapter.close()).map_err(adapter_failure);
+    for (undo, error) in undone?.failed {
+        tracing::warn!(?undo, %error, "a change to this machine could not be undone; the next start tries again");
+    }
+    outcome
+}
+
+async fn play(
+    party: &Party,
+    config: EndpointConfig,
+    tap: Tap,
+    adapter: Adapter,
+    network: Network,
+    state_dir: &Path,
+) -> Result<(), Failure> {
+    say(&format!(
+        "Joining room {} (open: the relay's operator could read frames) through {}",
+        party.room.as_str(),
+        party.relay
+    ));
+    let (status, _) = watch::channel(outlook::first_status(&config, SystemTime::now()));
+    let _server = serve_status(&socket_path(state_dir, Program::Client), status.subscribe())
+        .map_err(|error| Failure::new(ExitCode::Host, error))?;
+    let again = adapter.clone();
+    let reopen = move || recreate(again.clone());
+    let (endpoint, handle) = endpoint(config, tap, reopen, status.clone()).map_err(endpoint_failure)?;
+    let story = tokio::spawn(outlook::tell_story(status.subscribe()));
+    let running = tokio::spawn(endpoint.run());
+    let player = Player {
+        tap: party.tap.clone(),
+        wants_dhcp: party.dhcp,
+        state_dir: state_dir.to_owned(),
+        adapter,
+        handle,
+        status,
+        network,
+        lease: LeaseKeeper::default(),
+        dhcp: None,
+        joined: None,
+    };
+    let steered = player.steer().await;
+    story.abort();
+    end(running).await.and(steered)
+}
+
+/// The endpoint has been told to stop, or has stopped by itself and says why.
+async fn end(mut running: JoinHandle<Result<(), EndpointError>>) -> Result<(), Failure> {
+    match timeout(FAREWELL, &mut running).await {
+        Ok(outcome) => outcome.map_err(unexpected)?.map_err(endpoint_failure),
+        Err(_) => {
+            running.abort();
+            Ok(())
+        }
+    }
+}
+
+/// Somebody has removed the TAP; it comes back as it was.
+async fn recreate(adapter: Adapter) -> Result<Tap, DeviceError> {
+    loop {
+        let again = adapter.clone();
+        match tokio::task::spawn_blocking(move || again.create()).await {
+            Ok(Ok(tap)) => return Ok(tap),
+            Ok(Err(error)) => {
+                tracing::warn!(error = %Failure::new(ExitCode::Host, error), "no new adapter yet")
+            }
+            Err(error) => tracing::error!(%error, "creating the adapter failed"),
+        }
+        tokio::time::sleep(RECREATE).await;
+    }
+}
+
+/// Keeps the player's machine in step with the room.
+struct Player {
+    tap: String,
+    wants_dhcp: bool,
+    state_dir: PathBuf,
+    adapter: Adapter,
+    handle: EndpointHandle,
+    status: watch::Sender<Status>,
+    network: Network,
+    lease: LeaseKeeper,
+    dhcp: Option<DhcpClient>,
+    /// When the room was joined last.
+    joined: Option<Instant>,
+}
+
+impl Player {
+    /// Until the player wants to stop, or the endpoint has stopped.
+    async fn steer(mut self) -> Result<(), Failure> {
+        let mut changes = Watch::new().map_err(unexpected)?;
+        let mut signals = Signals::new().map_err(unexpected)?;
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                event = self.handle.next_event() => match event {
+                    Some(event) => self.handle_event(event).await?,
+                    None => return Ok(()),
+                },
+                event = maybe(self.dhcp.as_mut().map(DhcpClient::event)) => match event {
+                    Some(event) => self.handle_dhcp(event).await,
+                    None => self.dhcp = None,
+                },
+                change = changes.changed() => {
+                    change.map_err(unexpected)?;
+                    self.handle.network_changed();
+                    self.look().await;
+                }
+                _ = tick.tick() => self.handle_tick().await,
+                () = signals.any() => break,
+            }
+        }
+        say("Leaving the room");
+        block_in_place(|| self.dhcp = None);
+        self.handle.shutdown(LeaveReason::Goodbye).await;
+        Ok(())
+    }
+
+    async fn handle_event(&mut self, event: EndpointEvent) -> Result<(), Failure> {
+        tracing::debug!(?event, "endpoint");
+        match event {
+            EndpointEvent::Joined { .. } => {
+                self.joined = Some(Instant::now());
+                block_in_place(|| self.adapter.link_up()).map_err(adapter_failure)?;
+                self.start_dhcp()?;
+                self.look().await;
+            }
+            EndpointEvent::Trust(TrustOutcome::FirstUse(pin)) => say(&format!(
+                "This relay is new to this machine. Its key is kept from now on, compare it with what the relay prints: {pin}"
+            )),
+            EndpointEvent::Node(Event::GatewayPresent(true) | Event::LanLink(true)) => self.ask_again(),
+            EndpointEvent::DeviceDown => {
+                say(&format!(
+                    "Somebody has removed the adapter {}, creating it anew",
+                    self.tap
+                ));
+                block_in_place(|| self.dhcp = None);
+            }
+            EndpointEvent::DeviceUp => {
+                if self.joined.is_some() {
+                    self.start_dhcp()?;
+                }
+                self.look().await;
+            }
+            EndpointEvent::Trust(_)
+            | EndpointEvent::Disconnected { .. }
+            | EndpointEvent::Failed { .. }
+            | EndpointEvent::Rejected { .. }
+            | EndpointEvent::Node(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Runs until the end of the evening: a lease outlives the loss of the relay.
+    fn start_dhcp(&mut self) -> Result<(), Failure> {
+        if !self.wants_dhcp || self.dhcp.is_some() {
+            return Ok(());
+        }
+        let options = DhcpOptions {
+            interface: self.tap.clone(),
+            state_dir: self.state_dir.clone(),
+        };
+        self.dhcp = Some(DhcpClient::start(&options).map_err(dhcp_failure)?);
+        outlook::note_lease(&self.status, &self.lease);
+        Ok(())
+    }
+
+    /// The LAN is there, or there again.
+    fn ask_again(&self) {
+        let gateway = self.gateway();
+        if let Some(dhcp) = &self.dhcp
+            && gateway.is_some_and(|gateway| self.lease.must_ask(gateway))
+        {
+            dhcp.renew();
+        }
+    }
+
+    fn gateway(&self) -> Option<lanparty_wire::MemberId> {
+        let status = self.status.borrow();
+        Some(status.endpoint.as_ref()?.gateway.as_ref()?.member)
+    }
+
+    async fn handle_dhcp(&mut self, event: DhcpEvent) {
+        tracing::debug!(?event, "DHCP");
+        if self.lease.handle(Instant::now(), event, self.gateway()) {
+            self.use_lease().await;
+        }
+        outlook::note_lease(&self.status, &self.lease);
+    }
+
+    async fn handle_tick(&mut self) {
+        let now = Instant::now();
+        if self.lease.handle_timeout(now) {
+            self.use_lease().await;
+            outlook::note_lease(&self.status, &self.lease);
+        }
+        outlook::note_time(&self.status, now, self.joined);
+    }
+
+    async fn use_lease(&mut self) {
+        let address = self.lease.address();
+        match self.network.snapshot().await {
+            Ok(snapshot) => {
+                complain(block_in_place(|| self.adapter.set_lease(&snapshot, address)));
+                self.look().await;
+            }
+            Err(error) => tracing::warn!(%error, "could not look at this machine's network"),
+        }
+    }
+
+    /// Sees how this machine's network is now, and does what follows.
+    async fn look(&mut self) {
+        match self.network.snapshot().await {
+            Ok(snapshot) => {
+                complain(block_in_place(|| self.adapter.refresh(&snapshot)));
+                outlook::note_host(&self.status, &snapshot, &self.tap);
+            }
+            Err(error) => tracing::warn!(%error, "could not look at this machine's network"),
+        }
+    }
+}
+
+/// A change that the system refuses does not end the evening.
+fn complain(result: Result<(), AdapterError>) {
+    if let Err(error) = result {
+        tracing::warn!("{}", Failure::new(ExitCode::Host, error));
+    }
+}
+
+/// What asks us to stop.
+struct Signals([Signal; 3]);
+
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        let [a, b, c] = [
+            SignalKind::interrupt(),
+            SignalKind::terminate(),
+            SignalKind::hangup(),
+        ]
+        .map(signal);
+        Ok(Signals([a?, b?, c?]))
+    }
+
+    async fn any(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
+}
+
+/// Waits for what is there, or for ever.
+async fn maybe<F: Future>(future: Option<F>) -> F::Output {
+    match future {
+        Some(future) => future.await,
+        None => pending().await,
+    }
+}
+
+fn unexpected(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
+    Failure::new(ExitCode::Unexpected, error)
+}
+
+fn state_failure(error: DirError) -> Failure {
+    match error {
+        DirError::InUse { .. } => Failure::new(ExitCode::AlreadyRunning, error),
+        DirError::Io { .. } | DirError::NoDefault => Failure::new(ExitCode::Host, error),
+    }
+}
+
+fn transaction_failure(error: TransactionError) -> Failure {
+    match error {
+        TransactionError::OwnerAlive { .. } => Failure::new(ExitCode::AlreadyRunning, error),
+        error => Failure::new(ExitCode::Host, error),
+    }
+}
+
+fn adapter_failure(error: AdapterError) -> Failure {
+    Failure::new(ExitCode::Host, error)
+}
+
+fn dhcp_failure(error: DhcpError) -> Failure {
+    Failure::new(ExitCode::Host, error).advise("or leave --dhcp out and give the adapter an address by hand")
+}
+
+fn endpoint_failure(error: EndpointError) -> Failure {
+    let code = match error {
+        EndpointError::Rejected { .. } | EndpointError::Displaced | EndpointError::Kicked => {
+            ExitCode::Refused
+        }
+        EndpointError::Untrusted(_) => ExitCode::Trust,
+        EndpointError::Device(_) => ExitCode::Host,
+    };
+    Failure::new(code, error)
+}
