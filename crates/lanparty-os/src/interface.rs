@@ -332,6 +332,72 @@ mod tests {
         assert!(ask("eth0/../eth0").starts_with("there is no interface"));
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_real_machine_is_understood_as_a_recorded_one() {
+        use crate::{
+            device::tap::{Tap, TapOptions},
+            testing::{in_namespace, ip, mount_sysfs, wait_for_link},
+        };
+        in_namespace(|| async {
+            let directory = tempfile::tempdir().unwrap();
+            let root = mount_sysfs(directory.path());
+            ip("link add eth0 type veth peer name far0");
+            ip("link set eth0 up");
+            let refusal = check_lan_interface(&root, "eth0").unwrap_err();
+            assert!(
+                matches!(refusal, LanInterfaceError::NoCarrier { .. }),
+                "{refusal}"
+            );
+            assert!(matches!(
+                check_lan_interface(&root, "far0"),
+                Err(LanInterfaceError::Down { .. })
+            ));
+            ip("link set far0 up");
+            wait_for_link("eth0");
+            let interface = check_lan_interface(&root, "eth0").unwrap();
+            assert_eq!(
+                (interface.kind, interface.carrier, interface.mtu),
+                (LinkKind::Ethernet, Some(true), Some(1500))
+            );
+
+            let mac = Mac([2, 0, 0, 0, 0, 1]);
+            let _tap = Tap::create(&TapOptions {
+                name: "party0".into(),
+                mac,
+                mtu: 1500,
+            })
+            .unwrap();
+            assert!(matches!(
+                check_lan_interface(&root, "party0"),
+                Err(LanInterfaceError::OwnTap { .. })
+            ));
+            ip("tuntap add mode tap name vnet0");
+            ip("tuntap add mode tun name tun0");
+            ip("link add br0 type bridge");
+            ip("link set far0 master br0");
+            assert!(matches!(
+                check_lan_interface(&root, "tun0"),
+                Err(LanInterfaceError::NotEthernet { .. })
+            ));
+            assert!(matches!(
+                check_lan_interface(&root, "lo"),
+                Err(LanInterfaceError::Loopback { .. })
+            ));
+            let look = |name| inspect(&root, name).unwrap().unwrap();
+            assert_eq!(
+                (look("vnet0").kind, look("vnet0").own_tap),
+                (LinkKind::Tap, false)
+            );
+            assert_eq!(
+                (look("br0").kind, look("far0").master.as_deref()),
+                (LinkKind::Bridge, Some("br0"))
+            );
+            let missing = check_lan_interface(&root, "eth9").unwrap_err().to_string();
+            assert!(missing.contains("choose eth0"), "{missing}");
+        });
+    }
+
     /// A recorded machine.
     struct Machine(tempfile::TempDir);
 

@@ -74,6 +74,15 @@ fn enter() {
     ip("link set lo up");
 }
 
+/// `/sys/class/net` of this thread's namespace, below the given directory. The mount is seen by this thread alone.
+#[allow(dead_code, reason = "not every test program looks at it")]
+pub(crate) fn mount_sysfs(on: &std::path::Path) -> std::path::PathBuf {
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    run("mount", "--make-rprivate /");
+    run("mount", &format!("-t sysfs sysfs {}", on.display()));
+    on.join("class/net")
+}
+
 /// Waits until an interface that was set up is ready to send.
 pub(crate) fn wait_for_link(name: &str) {
     while !run("ip", &format!("-o link show dev {name}")).contains("state UP") {

@@ -71,6 +71,8 @@ proptest! {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
     #[test]
     fn what_was_taken_back_is_as_if_never_made(before in memory_host(), kept in change(), replaced in change()) {
         let state = tempfile::tempdir().unwrap();
@@ -226,6 +228,36 @@ fn the_real_host_is_as_before_after_leaving_and_after_a_crash() {
             settle().await;
             assert_eq!(observe(&file).await, before, "crash: {crash}");
         }
+    });
+}
+
+#[test]
+fn what_somebody_else_changed_since_is_left_alone() {
+    in_namespace(|| async {
+        ip("link add lan0 type veth peer name host0");
+        let state = tempfile::tempdir().unwrap();
+        let file = state.path().join("drop-in.conf");
+        let mut transaction = Transaction::open(state.path()).unwrap();
+        let key = "net/ipv4/conf/lan0/arp_ignore";
+        let changes = [
+            Change::SetSysctl {
+                key: key.into(),
+                value: "1".into(),
+            },
+            Change::WriteFile {
+                path: file.clone(),
+                content: "ours\n".into(),
+                owner: None,
+            },
+        ];
+        for change in &changes {
+            transaction.apply(change).unwrap();
+        }
+        sysctl::write(key, "2").unwrap();
+        fs::write(&file, "theirs\n").unwrap();
+        drop(transaction);
+        assert_eq!(sysctl::read(key).unwrap().as_deref(), Some("2"));
+        assert_eq!(fs::read_to_string(&file).unwrap(), "theirs\n");
     });
 }
 

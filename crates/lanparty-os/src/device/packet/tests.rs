@@ -265,6 +265,7 @@ fn an_interface_that_goes_down_and_comes_up_is_found_again() {
         tokio::time::sleep(Duration::from_millis(100)).await;
         ip("link set lan0 up");
         let (mut from_lan, _) = returning.await.unwrap().unwrap().split();
+        wait_for_link("host0");
         let (_, mut to_host) = open("host0");
         send(&mut to_host, &frame(THERE, HERE, 1, 100)).await;
         assert_eq!(numbers(&mut from_lan, 1).await, [(1, FrameOrigin::Wire)]);
