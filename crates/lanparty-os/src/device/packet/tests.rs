@@ -213,6 +213,7 @@ fn a_super_frame_that_is_injected_reaches_a_program_as_its_bytes() {
         other.start(move || {
             ip(&format!("link set host0 address {THERE} up"));
             ip("addr add 10.9.0.2/24 dev host0");
+            wait_for_link("host0");
             let socket = UdpSocket::bind("10.9.0.2:7000").unwrap();
             socket.set_read_timeout(Some(PATIENCE)).unwrap();
             ready.send(()).unwrap();
@@ -225,6 +226,7 @@ fn a_super_frame_that_is_injected_reaches_a_program_as_its_bytes() {
             .unwrap();
         });
         listening.recv().unwrap();
+        wait_for_link("lan0");
         let (_, mut to_lan) = open("lan0");
         let bytes = udp_super_frame(2500);
         let mut out = OutBatch::new();
