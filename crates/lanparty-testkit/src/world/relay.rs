@@ -1,0 +1,262 @@
+//! The relay without its sockets: the real admission, the real checks of each datagram, a real scheduler per target.
+
+use std::{
+    collections::BTreeMap,
+    net::Ipv4Addr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use lanparty_core::{
+    fragment,
+    guard::Limits,
+    relay::{Ingress, IngressConfig, Join, RoomLimits, Rooms, Roster, Seat, UnixTime},
+    scheduler::{Bounds, Scheduler},
+};
+use lanparty_wire::{
+    Class, DropReason, LeaveReason, MemberId, PeerId,
+    control::{Hello, Message},
+    mtu,
+};
+use rand::{SeedableRng, rngs::SmallRng};
+
+use super::ledger::Parcel;
+
+/// A connection, by its number in the world.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Conn(pub usize);
+
+/// A message for a connection's control stream.
+pub type Letter = (Conn, Message);
+
+/// A copy of a datagram for one target.
+#[derive(Debug)]
+pub struct Copy {
+    pub target: Conn,
+    pub class: Class,
+    pub flow: u8,
+    pub bytes: Bytes,
+}
+
+/// What a hello led to.
+#[derive(Debug)]
+pub struct Welcomed {
+    pub letters: Vec<Letter>,
+    pub displaced: Option<Conn>,
+    pub admitted: bool,
+}
+
+/// All of a relay's state for one room.
+pub struct Relay {
+    rooms: Rooms<Conn>,
+    config: IngressConfig,
+    random: SmallRng,
+    members: BTreeMap<Conn, Seated>,
+    roster: Arc<Roster<Conn>>,
+}
+
+struct Seated {
+    seat: Seat,
+    ingress: Ingress,
+    queue: Scheduler<Parcel>,
+}
+
+impl Relay {
+    pub fn new(seed: u64) -> Relay {
+        Relay {
+            rooms: Rooms::new(RoomLimits::default()),
+            config: IngressConfig {
+                limits: Limits::default(),
+                mtu: mtu::DEFAULT_MTU,
+                malformed_limit: 10,
+                guard: true,
+            },
+            random: SmallRng::seed_from_u64(seed),
+            members: BTreeMap::new(),
+            roster: Arc::new(Roster::new([])),
+        }
+    }
+
+    /// Somebody asks to be let in.
+    pub fn hello(
+        &mut self,
+        now: Instant,
+        at: Duration,
+        conn: Conn,
+        identity: PeerId,
+        hello: &Hello,
+    ) -> Welcomed {
+        let join = Join {
+            identity,
+            hello,
+            address: Ipv4Addr::new(192, 0, 2, (conn.0 % 250) as u8).into(),
+            leg_budget: hello.budget,
+        };
+        let admission = match self.rooms.join(unix(at), &mut self.random, &join, conn) {
+            Ok(admission) => admission,
+            Err(refusal) => {
+                let reject = Message::Reject {
+                    reason: refusal.reason,
+                    detail: refusal.detail,
+                };
+                return Welcomed {
+                    letters: vec![(conn, reject)],
+                    displaced: None,
+                    admitted: false,
+                };
+            }
+        };
+        if let Some(ghost) = admission.displaced {
+            self.members.remove(&ghost);
+        }
+        self.roster = admission.roster;
+        let member = admission.member;
+        let mut letters = self.to_others(
+            member.id,
+            &Message::Joined {
+                member: member.clone(),
+            },
+        );
+        letters.push((conn, Message::Welcome(admission.welcome)));
+        let catch_up = admission.others.into_iter();
+        letters.extend(catch_up.map(|member| (conn, Message::Joined { member })));
+        self.members.insert(
+            conn,
+            Seated {
+                seat: admission.seat,
+                ingress: Ingress::new(&member, &self.config, now),
+                queue: Scheduler::new(Bounds::default()),
+            },
+        );
+        Welcomed {
+            letters,
+            displaced: admission.displaced,
+            admitted: true,
+        }
+    }
+
+    /// A message of a member's; what others are told because of it.
+    pub fn control(&mut self, at: Duration, conn: Conn, message: &Message) -> Vec<Letter> {
+        let Some(seated) = self.members.get(&conn) else {
+            return Vec::new();
+        };
+        let id = seated.seat.member;
+        match message {
+            Message::Goodbye { reason } => self.gone(at, conn, reason.clone()),
+            Message::Budget { bytes, .. } => {
+                let Some((change, roster)) = self.rooms.set_budget(&seated.seat, Some(*bytes), Some(*bytes))
+                else {
+                    return Vec::new();
+                };
+                self.roster = roster;
+                let tell = |bytes| {
+                    let member = Some(id);
+                    self.to_others(id, &Message::Budget { member, bytes })
+                };
+                change.map_or_else(Vec::new, tell)
+            }
+            Message::LanLink { up, .. } => {
+                let Some(roster) = self.rooms.set_lan_link(&seated.seat, *up) else {
+                    return Vec::new();
+                };
+                self.roster = roster;
+                let (member, up) = (Some(id), *up);
+                self.to_others(id, &Message::LanLink { member, up })
+            }
+            other => panic!("a node has sent {other:?}"),
+        }
+    }
+
+    /// A connection has ended.
+    pub fn gone(&mut self, at: Duration, conn: Conn, reason: LeaveReason) -> Vec<Letter> {
+        let Some(seated) = self.members.remove(&conn) else {
+            return Vec::new();
+        };
+        let Some(departure) = self.rooms.leave(unix(at), &seated.seat, reason) else {
+            return Vec::new();
+        };
+        self.roster = departure.roster;
+        let left = Message::Left {
+            member: departure.member,
+            incarnation: departure.incarnation,
+            reason: departure.reason,
+        };
+        self.to_others(departure.member, &left)
+    }
+
+    /// Whom a datagram goes to, cut for each who cannot take it whole.
+    ///
+    /// # Errors
+    /// Why it goes no further.
+    pub fn forward(&mut self, now: Instant, conn: Conn, datagram: &Bytes) -> Result<Vec<Copy>, DropReason> {
+        let seated = self.members.get_mut(&conn).ok_or(DropReason::UnknownSource)?;
+        let forward = seated.ingress.forward(now, datagram, &self.roster)?;
+        let mut copies = Vec::new();
+        forward.targets.for_each(|entry| {
+            let mut copy = |bytes| {
+                copies.push(Copy {
+                    target: entry.handle,
+                    class: forward.class,
+                    flow: forward.flow,
+                    bytes,
+                });
+            };
+            let budget = entry.member.budget;
+            if datagram.len() <= usize::from(budget) {
+                return copy(datagram.clone());
+            }
+            let cut = fragment::recut(datagram, budget, |head, body| copy([head, body].concat().into()));
+            assert_eq!(cut, Ok(()), "a leg of {budget} bytes takes no piece");
+        });
+        Ok(copies)
+    }
+
+    /// Queues a copy for its target.
+    pub fn queue(&mut self, now: Instant, copy: &Copy, parcel: Parcel, mut dropped: impl FnMut(Parcel)) {
+        match self.members.get_mut(&copy.target) {
+            Some(seated) => {
+                let size = parcel.bytes.len();
+                seated
+                    .queue
+                    .push(now, copy.class, copy.flow, size, parcel, dropped);
+            }
+            None => dropped(parcel),
+        }
+    }
+
+    /// The next datagram for a target.
+    pub fn pop(&mut self, target: Conn) -> Option<Parcel> {
+        self.members
+            .get_mut(&target)?
+            .queue
+            .pop()
+            .map(|popped| popped.item)
+    }
+
+    /// True if something waits for a target.
+    pub fn has(&self, target: Conn) -> bool {
+        self.members
+            .get(&target)
+            .is_some_and(|seated| !seated.queue.is_empty())
+    }
+
+    /// The room's members.
+    pub fn members(&self) -> Vec<MemberId> {
+        self.roster
+            .entries()
+            .iter()
+            .map(|entry| entry.member.id)
+            .collect()
+    }
+
+    fn to_others(&self, id: MemberId, message: &Message) -> Vec<Letter> {
+        let others = self.roster.entries().iter().filter(|entry| entry.member.id != id);
+        others.map(|entry| (entry.handle, message.clone())).collect()
+    }
+}
+
+/// The world begins at some day.
+fn unix(at: Duration) -> UnixTime {
+    UnixTime(1_700_000_000 + at.as_secs())
+}

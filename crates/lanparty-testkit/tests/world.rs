@@ -1,0 +1,137 @@
+//! Thirty members behind bad lines, in virtual time, on many seeds; and worlds with a switch broken on purpose, which must not pass.
+
+mod world_party;
+
+use std::time::Duration;
+
+use lanparty_testkit::world::{
+    World, WorldConfig,
+    ledger::{Summary, Target},
+    link::LinkConfig,
+};
+use world_party::{
+    Party,
+    broken::{FloodsUnicast, ForgetsWhoIsRemote, SwallowsBroadcast},
+};
+
+const SEEDS: u64 = 120;
+
+#[test]
+fn every_copy_of_every_frame_is_accounted_for() {
+    let summaries = on_all_seeds(|seed| {
+        let mut party = Party::new(World::new(WorldConfig::seeded(seed)));
+        party.play(60);
+        party.finish()
+    });
+    let total = summaries.iter().fold(Summary::default(), |sum, one| sum + *one);
+    println!("{total:?}");
+    assert!(total.arrived > 300 * SEEDS as usize, "{total:?}");
+    assert!(total.lost > total.due / 50, "2 % up and 2 % down: {total:?}");
+    assert!(
+        total.excused < total.due / 20,
+        "too much is excused to prove anything: {total:?}"
+    );
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    let trace = |seed| {
+        let mut party = Party::new(World::new(WorldConfig::seeded(seed)));
+        party.play(60);
+        party.world.trace()
+    };
+    let first = trace(7);
+    assert_eq!(first, trace(7));
+    assert_ne!(first, trace(8));
+}
+
+#[test]
+fn a_switch_that_floods_unicast_is_found() {
+    let mut party = Party::new(World::with_forwarding(WorldConfig::seeded(1), FloodsUnicast::new));
+    party.play(40);
+    let failure = party.finish().unwrap_err();
+    assert!(failure.what.contains("for One"), "{failure}");
+    let capture = failure.capture.expect("the capture is written");
+    assert!(std::fs::metadata(&capture).unwrap().len() > 10_000);
+    std::fs::remove_file(capture).unwrap();
+}
+
+#[test]
+fn a_switch_that_swallows_broadcast_is_found() {
+    let mut party = Party::new(World::with_forwarding(
+        WorldConfig::seeded(1),
+        SwallowsBroadcast::new,
+    ));
+    party.play(40);
+    let failure = party.finish().unwrap_err();
+    assert!(failure.what.contains("never got"), "{failure}");
+    std::fs::remove_file(failure.capture.unwrap()).unwrap();
+}
+
+#[test]
+fn a_looped_lan_brings_nothing_back_unless_the_switch_reflects() {
+    let looped = WorldConfig {
+        looped_lan: true,
+        ..WorldConfig::seeded(3)
+    };
+    let mut sound = Party::new(World::new(looped));
+    sound.play(40);
+    let result = sound.finish();
+    assert!(result.is_ok(), "{result:?}");
+    let mut broken = Party::new(World::with_forwarding(looped, ForgetsWhoIsRemote::new));
+    broken.play(40);
+    let failure = broken.finish().unwrap_err();
+    assert!(failure.what.contains("came back to"), "{failure}");
+    std::fs::remove_file(failure.capture.unwrap()).unwrap();
+}
+
+#[test]
+fn a_line_that_is_full_delays_the_patient_and_not_the_urgent() {
+    let slow = WorldConfig {
+        link: LinkConfig {
+            latency: Duration::from_millis(10),
+            bytes_per_second: Some(250_000),
+            ..LinkConfig::PERFECT
+        },
+        ..WorldConfig::seeded(5)
+    };
+    let mut party = Party::with_players(World::new(slow), 2);
+    let (from, to) = (party.players[0], party.players[1]);
+    let world = &mut party.world;
+    for _ in 0..100 {
+        world.send(from, Target::One(to), 1, 1400);
+    }
+    world.send(from, Target::One(to), 2, 100);
+    let sent = world.now();
+    world.run_for(Duration::from_millis(50));
+    let urgent = world.arrived_at(to, 2).expect("it has passed what waits");
+    // 10 ms twice, one full datagram that is being sent on each line, and itself.
+    assert!(urgent - sent < Duration::from_millis(35), "{:?}", urgent - sent);
+    world.run_for(Duration::from_secs(3));
+    assert!(world.arrived_at(to, 1).unwrap() - sent > Duration::from_millis(500));
+    let result = party.finish();
+    assert!(result.is_ok(), "{result:?}");
+}
+
+/// Runs `scenario` for every seed, on all processors.
+fn on_all_seeds<T: Send>(
+    scenario: impl Fn(u64) -> Result<T, lanparty_testkit::world::Failure> + Sync,
+) -> Vec<T> {
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    let run = |thread: u64| {
+        let seeds = (thread..SEEDS).step_by(threads as usize);
+        seeds.map(&scenario).collect::<Result<Vec<T>, _>>()
+    };
+    std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads)
+            .map(|thread| scope.spawn(move || run(thread)))
+            .collect();
+        running
+            .into_iter()
+            .flat_map(|thread| match thread.join().expect("a scenario has panicked") {
+                Ok(results) => results,
+                Err(failure) => panic!("{failure}"),
+            })
+            .collect()
+    })
+}
