@@ -208,6 +208,11 @@ mod tests {
             v4(&ipv4(
                 6,
                 &[],
+                &tcp((1, 2), SYN, &[8, 1, 2, 4, 5, 0xb4, 0, 0], &[]),
+            )),
+            v4(&ipv4(
+                6,
+                &[],
                 &tcp((1, 2), SYN, &[8, 200, 1, 1, 2, 4, 5, 0xb4], &[]),
             )),
             v4(&ipv4(6, &[], &tcp((1, 2), SYN, &[2, 3, 5, 0xb4], &[]))),
@@ -218,6 +223,12 @@ mod tests {
             assert!(!clamp(&mut frame, ASSUMED_BUDGET));
             assert_eq!(frame, before);
         }
+    }
+
+    #[test]
+    fn a_sum_that_carries_twice_is_corrected() {
+        let sum = |value: u16| checksum(&[value, 0x8000].map(u16::to_be_bytes).concat());
+        assert_eq!(corrected(sum(0x7fff), 0x7fff, 0x8000), sum(0x8000));
     }
 
     proptest! {

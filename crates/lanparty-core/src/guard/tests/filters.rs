@@ -41,6 +41,30 @@ fn control_planes_pass_in_neither_direction() {
 }
 
 #[test]
+fn each_switch_destination_and_type_is_refused() {
+    for destination in [
+        [0x01, 0x80, 0xc2, 0, 0, 0x0f],
+        [0x01, 0x80, 0xc2, 0, 0, 0x2f],
+        [0x01, 0x00, 0x0c, 0xcc, 0xcc, 0xcc],
+        [0x01, 0x00, 0x0c, 0xcd, 0xcd, 0xcd],
+        [0x01, 0x00, 0x81, 0x00, 0x01, 0x01],
+        [0x01, 0xe0, 0x52, 0xcc, 0xcc, 0xcc],
+        [0x00, 0xe0, 0x2b, 0x00, 0x00, 0x04],
+    ] {
+        refused(SwitchControl, &ether(Mac(destination), 0x1234, &[0; 46]));
+    }
+    for kind in [
+        0x22ea, 0x22f3, 0x22f4, 0x8808, 0x8899, 0x88e3, 0x88e7, 0x88f5, 0x88f6, 0x8902, 0x9000,
+    ] {
+        refused(SwitchControl, &ether(STATION, kind, &[0; 46]));
+        passes(&ether(STATION, kind ^ 0x0010, &[0; 46]));
+    }
+    for points in [[0x42, 0x42], [0x43, 0x42], [0x43, 0x00], [0x00, 0x43]] {
+        refused(SwitchControl, &llc(STATION, &[points[0], points[1], 3], &[0; 40]));
+    }
+}
+
+#[test]
 fn what_only_resembles_a_control_plane_passes() {
     for frame in [
         // Two bytes beside each of the types.
@@ -126,6 +150,22 @@ fn a_super_frame_is_as_long_as_its_segments() {
     };
     assert!(of_member().admit(start(), of(1460, 54)).is_ok());
     assert_eq!(of_member().admit(start(), of(1461, 54)), Err(Jumbo));
+    let short = v4(&ipv4(6, &[], &tcp((5000, 80), ACK, &[], &[7; 1400])));
+    let offload = Offload::TcpSegments {
+        size: 9000,
+        header_len: 54,
+    };
+    assert!(
+        of_member()
+            .admit(
+                start(),
+                Frame {
+                    bytes: &short,
+                    offload
+                }
+            )
+            .is_ok()
+    );
     for (size, header_len) in [(0, 54), (1460, 13), (1460, u16::MAX)] {
         assert_eq!(
             of_member().admit(start(), of(size, header_len)),
@@ -171,6 +211,8 @@ fn dhcp_servers_are_the_lans_alone() {
         of(5000, 67, 2),
         of(4011, 68, 2),
         of(68, 4011, 2),
+        of(4011, 9, 2),
+        of(9, 4011, 2),
     ] {
         refused_from_members(DhcpServer, &frame);
     }

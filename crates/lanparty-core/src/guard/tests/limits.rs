@@ -110,7 +110,7 @@ fn bytes_are_limited_and_neighbors_are_not_in_them() {
     let full = ether(STATION, 0x1234, &[0; 1486]);
     assert_eq!(passing(&mut guard, start(), &full, 1000), 200_000 / 1500);
     assert_eq!(guard.admit(start(), Frame::plain(&full)), Err(BandwidthRate));
-    assert_eq!(guard.admit(start(), Frame::plain(&arp())), Ok(Class::Neighbor));
+    assert_eq!(passing(&mut guard, start(), &arp(), 300), 300);
     let passed: usize = (1..=10_000)
         .map(|ms| passing(&mut guard, after(ms), &full, 3))
         .sum();
@@ -158,6 +158,37 @@ fn segments_are_counted_and_not_super_frames() {
         .filter(|_| guard.admit_unknown_unicast(start(), frame).is_ok())
         .count();
     assert_eq!(passed, 300 / 20);
+}
+
+#[test]
+fn the_headers_of_segments_are_bytes_too() {
+    let limits = Limits {
+        bandwidth: Bandwidth::new(1_000_000, 1),
+        ..Limits::default()
+    };
+    let mut guard = Guard::new(Origin::Member { mac: MEMBER }, 1500, &limits, start());
+    let bytes = v4(&ipv4(6, &[], &tcp((5000, 80), ACK, &[], &[7; 50_000])));
+    let offload = Offload::TcpSegments {
+        size: 50,
+        header_len: 54,
+    };
+    // 104,000 bytes of the least burst of 131,072, which a burst of one counts as.
+    assert!(
+        guard
+            .admit(
+                start(),
+                Frame {
+                    bytes: &bytes,
+                    offload
+                }
+            )
+            .is_ok()
+    );
+    let rest = v4(&ipv4(6, &[], &tcp((5000, 80), ACK, &[], &[7; 1446])));
+    assert_eq!(
+        passing(&mut guard, start(), &rest, 100),
+        (131_072 - 104_000) / 1500
+    );
 }
 
 #[test]
