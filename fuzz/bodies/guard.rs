@@ -98,7 +98,7 @@ fn ipv4_hazard(packet: &[u8]) -> bool {
     if first >> 4 != 4 || !is_first || packet[9] != 17 {
         return false;
     }
-    matches!(*datagram, [0, 67, ..] | [_, _, 0, 68, _, _, _, _, 2, ..])
+    matches!(*datagram, [0, 67, ..] | [_, _, 0, 68, ..])
 }
 
 fn ipv6_hazard(packet: &[u8]) -> Option<bool> {

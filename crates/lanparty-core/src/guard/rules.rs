@@ -193,11 +193,13 @@ fn is_hiding_ipv4_fragment(packet: &Packet<'_>) -> bool {
     }
 }
 
-/// A DHCP server sends from port 67; behind any other port, a reply (RFC 2131, section 2) to a client, a relay agent or a PXE
-/// client is a server's as well.
+/// A DHCP server sends from port 67, and only servers send to clients, which listen on 68 (RFC 2131, section 4.1): whatever the
+/// message says, for clients that read the raw frame take it even from behind the packet's end. Replies to relay agents and PXE
+/// clients are told by what they say.
 fn is_dhcp_server(packet: &Packet<'_>) -> bool {
     const SERVER: u16 = 67;
-    const PORTS: [u16; 3] = [SERVER, 68, 4011];
+    const CLIENT: u16 = 68;
+    const BOOT_SERVER: u16 = 4011;
 
     let Network::V4(ip) = &packet.network else {
         return false;
@@ -205,11 +207,11 @@ fn is_dhcp_server(packet: &Packet<'_>) -> bool {
     let Some((source, destination, payload)) = ip.udp() else {
         return false;
     };
-    if source == SERVER {
+    if source == SERVER || destination == CLIENT {
         return true;
     }
-    (PORTS.contains(&source) || PORTS.contains(&destination))
-        && holds_boot_reply(packet.frame.offload, payload)
+    let is_boot = destination == SERVER || [source, destination].contains(&BOOT_SERVER);
+    is_boot && holds_boot_reply(packet.frame.offload, payload)
 }
 
 /// True if a datagram of the packet is a BOOTP reply. A super-frame is many datagrams behind one header.

@@ -208,6 +208,7 @@ fn dhcp_servers_are_the_lans_alone() {
         of(67, 5000, 9),
         of(5000, 68, 2),
         of(68, 68, 2),
+        of(5000, 68, 1),
         of(5000, 67, 2),
         of(4011, 68, 2),
         of(68, 4011, 2),
@@ -216,8 +217,13 @@ fn dhcp_servers_are_the_lans_alone() {
     ] {
         refused_from_members(DhcpServer, &frame);
     }
-    // A client's own request, one to a PXE server, and a game that happens to begin with a 2.
-    for frame in [of(68, 67, 1), of(68, 4011, 1), of(5000, 5001, 2)] {
+    // A client's own request, those to a PXE server, and a game that happens to begin with a 2.
+    for frame in [
+        of(68, 67, 1),
+        of(68, 4011, 1),
+        of(4011, 4011, 1),
+        of(5000, 5001, 2),
+    ] {
         passes(&frame);
     }
 }

@@ -47,7 +47,7 @@ fn a_snap_type_below_the_smallest_is_a_vendors_own() {
 #[test]
 fn options_hide_no_dhcp_server() {
     for options in [4, 20, 40] {
-        let packet = |source, op| ipv4(17, &vec![1; options], &udp(source, 68, &[op]));
+        let packet = |source, op| ipv4(17, &vec![1; options], &udp(source, 4011, &[op]));
         refused_from_members(DhcpServer, &v4(&packet(67, 0)));
         refused_from_members(DhcpServer, &v4(&packet(9, 2)));
         passes(&v4(&packet(9, 1)));
@@ -58,7 +58,7 @@ fn options_hide_no_dhcp_server() {
 fn fragments_hide_no_dhcp_server() {
     const MORE: u16 = 0x2000;
     let offer = udp(67, 68, &[2; 64]);
-    let reply = udp(9, 68, &[2; 64]);
+    let reply = udp(9, 67, &[2; 64]);
     let game = udp(9, 10, &[2; 64]);
     let of = |field, payload: &[u8]| v4(&fragment_v4(17, &[], field, payload));
     refused_from_members(DhcpServer, &of(MORE, &offer));
@@ -79,10 +79,18 @@ fn fragments_hide_no_dhcp_server() {
 }
 
 #[test]
+fn the_end_of_a_packet_hides_no_dhcp_server() {
+    // A client that reads the raw frame may look behind it.
+    let mut frame = v4(&ipv4(17, &[], &udp(9, 68, &[])));
+    frame.extend([2, 1, 6, 0]);
+    refused_from_members(DhcpServer, &frame);
+}
+
+#[test]
 fn a_super_frame_hides_no_dhcp_server() {
     let admit = |second: u8| {
         let payload = [[1; 100], [second; 100]].concat();
-        let bytes = v4(&ipv4(17, &[], &udp(9, 68, &payload)));
+        let bytes = v4(&ipv4(17, &[], &udp(9, 67, &payload)));
         let offload = Offload::UdpSegments {
             size: 100,
             header_len: 42,
@@ -116,7 +124,7 @@ fn an_unfinished_checksum_is_written_over_nothing_that_counts() {
             )
             .map(|_| ())
     };
-    let datagram = v4(&ipv4(17, &[], &udp(9, 68, &[1; 80])));
+    let datagram = v4(&ipv4(17, &[], &udp(9, 67, &[1; 80])));
     let ping = v6(&ipv6(58, &[128; 40]));
     let arp = ether(STATION, ethertype::ARP, &[0; 46]);
     assert_eq!(admit(&datagram, 34, 6), Ok(()));
