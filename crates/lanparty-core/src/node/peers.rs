@@ -73,6 +73,16 @@ impl Peer {
         }
     }
 
+    /// Forgets unfinished frames whose time is over, and counts them with the member and in `total`.
+    pub fn expire(&mut self, now: Instant, total: &mut DropCounters) {
+        if self.reassembler.poll_timeout().is_some_and(|due| due <= now) {
+            let mut drops = DropCounters::default();
+            self.reassembler.expire(now, &mut drops);
+            self.drops.merge(&drops);
+            total.merge(&drops);
+        }
+    }
+
     /// True if `member` is the same life of the same member.
     fn continues(&self, member: &Member) -> bool {
         let mine = &self.member;

@@ -13,7 +13,6 @@ use super::{
     Delivery, Node, PathId,
     event::{Event, Output},
     log,
-    peers::Peer,
     probe::Probe,
     transmit::Label,
 };
@@ -232,15 +231,5 @@ fn may_open_tcp(frame: &[u8]) -> bool {
             _ => true,
         },
         _ => false,
-    }
-}
-
-impl Peer {
-    /// Forgets unfinished frames whose time is over, counted with the member and with the node.
-    pub fn expire(&mut self, now: Instant, total: &mut lanparty_wire::DropCounters) {
-        let mut drops = lanparty_wire::DropCounters::default();
-        self.reassembler.expire(now, &mut drops);
-        self.drops.merge(&drops);
-        total.merge(&drops);
     }
 }

@@ -172,7 +172,7 @@ impl<F: Forwarding> World<F> {
         let bytes = stamp::build(self.mac_of(from), destination, flow, frame, length);
         self.trace.note(self.now, b's', frame.0, &bytes);
         match from {
-            Station::Player(seat) => self.from_device(seat, &bytes),
+            Station::Player(seat) => self.device_out(seat, &bytes),
             Station::Host(host) => {
                 let interface = self.host_interfaces[host];
                 self.capture.frame(self.now, interface, Direction::Out, &bytes);
@@ -304,7 +304,7 @@ impl<F: Forwarding> World<F> {
                 LanPort::Gateway => {
                     let gateway = |seat: &Seat<F>| seat.role == Role::Gateway && seat.node.is_some();
                     if let Some(seat) = self.seats.iter().position(gateway) {
-                        self.from_device(seat, frame);
+                        self.device_out(seat, frame);
                     }
                 }
             }

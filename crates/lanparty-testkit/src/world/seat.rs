@@ -169,7 +169,7 @@ impl<F: Forwarding> World<F> {
     }
 
     /// A frame comes from the seat's device.
-    pub(super) fn from_device(&mut self, seat: usize, frame: &[u8]) {
+    pub(super) fn device_out(&mut self, seat: usize, frame: &[u8]) {
         let now = self.instant();
         let machine = &mut self.seats[seat];
         let Some(node) = &mut machine.node else { return };
@@ -198,11 +198,11 @@ impl<F: Forwarding> World<F> {
         };
         self.after_input(seat);
         if let Some(frame) = delivered {
-            self.to_device(seat, parcel, &frame);
+            self.device_in(seat, parcel, &frame);
         }
     }
 
-    fn to_device(&mut self, seat: usize, parcel: &Parcel, frame: &[u8]) {
+    fn device_in(&mut self, seat: usize, parcel: &Parcel, frame: &[u8]) {
         if stamp::read(frame) != parcel.frame {
             let what = format!("seat {seat} was given another frame than its datagram's");
             self.ledger.violate(what);

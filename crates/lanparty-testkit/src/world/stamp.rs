@@ -7,12 +7,24 @@ use super::ledger::FrameId;
 /// Where the number stands: behind the headers of any frame built here.
 const OFFSET: usize = 46;
 const MAGIC: [u8; 4] = *b"LPwd";
+/// What stands behind the number: each byte tells its place.
+static FILLER: [u8; 2048] = {
+    let mut filler = [0; 2048];
+    let mut at = 0;
+    while at < filler.len() {
+        filler[at] = at as u8;
+        at += 1;
+    }
+    filler
+};
+/// The longest test frame.
+pub const LONGEST: usize = FILLER.len();
 /// The shortest test frame, which is the shortest frame on a wire.
 pub const SHORTEST: usize = 60;
 
-/// A frame of `length` bytes, at least [`SHORTEST`].
+/// A frame of `length` bytes, or as near to it as [`SHORTEST`] and [`LONGEST`] allow.
 pub fn build(source: Mac, destination: Mac, flow: u16, frame: FrameId, length: usize) -> Vec<u8> {
-    let length = length.max(SHORTEST);
+    let length = length.clamp(SHORTEST, LONGEST);
     let mut out = Vec::with_capacity(length);
     out.extend(destination.0);
     out.extend(source.0);
@@ -29,7 +41,7 @@ pub fn build(source: Mac, destination: Mac, flow: u16, frame: FrameId, length: u
     out.resize(OFFSET, 0);
     out.extend(MAGIC);
     out.extend(frame.0.to_be_bytes());
-    out.extend((out.len()..length).map(|at| at as u8));
+    out.extend(&FILLER[out.len()..length]);
     out
 }
 
@@ -42,8 +54,8 @@ pub fn read(frame: &[u8]) -> Option<FrameId> {
 
 /// True if `frame` is byte for byte what [`build`] made.
 pub fn is_intact(frame: &[u8]) -> bool {
-    let filler = frame.iter().enumerate().skip(OFFSET + 12);
-    filler.into_iter().all(|(at, &byte)| byte == at as u8)
+    let range = OFFSET + 12..frame.len();
+    FILLER.get(range.clone()) == frame.get(range)
 }
 
 fn address(mac: Mac) -> [u8; 4] {

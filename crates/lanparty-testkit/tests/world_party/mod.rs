@@ -9,7 +9,7 @@ use lanparty_testkit::world::{
     Failure, World,
     ledger::{Station, Summary, Target},
 };
-use rand::{Rng, seq::IndexedRandom};
+use rand::Rng;
 
 const PLAYERS: usize = 29;
 const HOSTS: usize = 4;
@@ -47,7 +47,7 @@ impl<F: Forwarding> Party<F> {
         };
         for _ in 0..players {
             party.pause(100);
-            let budget = *BUDGETS.choose(party.world.random()).unwrap();
+            let budget = party.pick(&BUDGETS);
             let player = party.world.add_player(budget);
             party.players.push(player);
             party.world.connect(seat(player));
@@ -93,9 +93,8 @@ impl<F: Forwarding> Party<F> {
     /// Somebody sends a few frames of one flow, to everybody or to somebody.
     fn talk(&mut self) {
         let stations: Vec<Station> = self.players.iter().chain(&self.hosts).copied().collect();
+        let (from, to) = (self.pick(&stations), self.pick(&stations));
         let random = self.world.random();
-        let from = *stations.choose(random).unwrap();
-        let to = *stations.choose(random).unwrap();
         let broadcast = random.random_bool(0.3) || to == from;
         let target = if broadcast {
             Target::Everybody
@@ -104,19 +103,18 @@ impl<F: Forwarding> Party<F> {
         };
         let flow = random.random_range(0..3);
         for _ in 0..random.random_range(1..5) {
-            let length = *LENGTHS.choose(self.world.random()).unwrap();
+            let length = self.pick(&LENGTHS);
             self.world.send(from, target, flow, length);
         }
     }
 
     /// Somebody goes: with a goodbye, by a crash, or because the line is gone for a while. Now and then it is the LAN gateway.
     fn go_away(&mut self) {
-        let random = self.world.random();
-        let how = random.random_range(0..3);
-        let seat = if random.random_bool(0.1) {
+        let how = self.world.random().random_range(0..3);
+        let seat = if self.world.random().random_bool(0.1) {
             self.gateway
         } else {
-            seat(*self.players.choose(random).unwrap())
+            seat(self.player())
         };
         if self.away.contains(&seat) {
             return;
@@ -139,15 +137,22 @@ impl<F: Forwarding> Party<F> {
     }
 
     fn rebind(&mut self) {
-        let player = *self.players.choose(self.world.random()).unwrap();
+        let player = self.player();
         self.world.rebind(seat(player));
     }
 
     fn change_budget(&mut self) {
-        let random = self.world.random();
-        let budget = *BUDGETS.choose(random).unwrap();
-        let player = *self.players.choose(random).unwrap();
+        let (budget, player) = (self.pick(&BUDGETS), self.player());
         self.world.set_budget(seat(player), budget);
+    }
+
+    fn player(&mut self) -> Station {
+        let index = self.world.random().random_range(0..self.players.len());
+        self.players[index]
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.world.random().random_range(0..from.len())]
     }
 }
 
