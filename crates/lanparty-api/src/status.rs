@@ -308,7 +308,7 @@ pub struct GatewayStatus {
     pub rtt_us: Option<u64>,
 }
 
-/// Broadcast and multicast frames since the room was joined, the two ways apart, because each alone proves little.
+/// Broadcast and multicast frames since the start, the two ways apart, because each alone proves little.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct BroadcastFlow {

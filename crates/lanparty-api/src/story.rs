@@ -13,6 +13,8 @@ pub const UDP_SUSPECT_MS: u64 = 5_000;
 
 /// How long after joining the TAP may take to be ready.
 pub const TAP_READY_MS: u64 = 3_000;
+/// How long after joining the relay may take to name the LAN gateway that is there.
+pub const ROSTER_MS: u64 = 500;
 /// How long after joining broadcasts may take to be seen both ways before one way alone is worth a sentence.
 pub const ONE_WAY_MS: u64 = 10_000;
 
@@ -89,16 +91,18 @@ impl Teller<'_> {
     }
 
     fn problem(&mut self, before: Option<&str>, now: Option<&str>) {
+        if self.before.is_joined() && !self.now.is_joined() {
+            let why = now.map(|text| format!(": {text}")).unwrap_or_default();
+            self.warn(format!("Connection to relay lost{why}; reconnecting"));
+            return;
+        }
         // A relay's addresses are tried in turn; another one that does not answer is no other problem.
         if let Some(text) = now.filter(|now| before.is_none_or(|before| gist(before) != gist(now))) {
-            self.warn(text);
+            self.warn(sentence(text));
         }
     }
 
     fn relay(&mut self) {
-        if self.before.is_joined() && !self.now.is_joined() {
-            self.warn("Connection to relay lost, reconnecting");
-        }
         let silent = |endpoint: &EndpointStatus| endpoint.relay.unanswered_ms >= UDP_SUSPECT_MS;
         if silent(self.now) && !silent(self.before) {
             self.warn(format!(
@@ -136,17 +140,17 @@ impl Teller<'_> {
     }
 
     fn gateway(&mut self) {
-        let joined = self.just_joined();
-        let before = self.before.gateway.as_ref().filter(|_| !joined);
+        let before = self.before.gateway.as_ref().filter(|_| !self.just_joined());
         match (before, &self.now.gateway) {
             _ if !self.now.is_joined() => {}
-            (None, None) if joined => self.waiting(),
-            (None, None) => {}
+            (before, Some(now)) => self.gateway_present(before, now),
             (Some(_), None) => {
                 self.warn("LAN gateway left");
                 self.waiting();
             }
-            (before, Some(now)) => self.gateway_present(before, now),
+            // Told once: when the time for it has come, or came with the join that was missed.
+            (None, None) if waits(self.now) && (!waits(self.before) || self.just_joined()) => self.waiting(),
+            (None, None) => {}
         }
     }
 
@@ -190,13 +194,8 @@ impl Teller<'_> {
     /// What is received proves the LAN's side, what is sent only ours.
     fn broadcast(&mut self) {
         let flow = Flow::of(self.now);
-        let before = if self.just_joined() {
-            Flow::Undecided
-        } else {
-            Flow::of(self.before)
-        };
         match flow {
-            _ if flow == before => {}
+            _ if flow == Flow::of(self.before) => {}
             Flow::BothWays => self.good("Broadcast traffic flowing"),
             Flow::OnlyToLan => {
                 self.warn("Broadcast traffic goes to the LAN, but none has come back from it yet");
@@ -269,6 +268,20 @@ impl Storyteller {
         self.last = Some(now.clone());
         lines
     }
+}
+
+/// In the room, and no LAN gateway is.
+fn waits(endpoint: &EndpointStatus) -> bool {
+    endpoint.is_joined() && endpoint.gateway.is_none() && endpoint.joined_ms >= ROSTER_MS
+}
+
+/// An error's text as a sentence of its own.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters
+        .next()
+        .map(|first| first.to_uppercase().chain(letters).collect())
+        .unwrap_or_default()
 }
 
 /// A sentence without its numbers and addresses.

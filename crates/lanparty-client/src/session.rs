@@ -58,7 +58,7 @@ pub fn run(common: &CommonArgs, party: Party, state_dir: &Path) -> Result<(), Fa
     let state = StateDir::open(state_dir).map_err(state_failure)?;
     // Before the runtime starts its threads, which inherit what is left. The DHCP client needs raw frames.
     privileges::keep(&[Privilege::ConfigureNetwork, Privilege::RawFrames])
-        .map_err(|error| Failure::new(ExitCode::Host, error).advise("run it as root"))?;
+        .map_err(|error| Failure::new(ExitCode::Host, error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -127,6 +127,7 @@ where
         drops: DropLog::default(),
         losses: SourceLosses::default(),
         problem: None,
+        silent: true,
         attempts: 0,
         paths: 0,
         ticks: 0,
@@ -196,6 +197,8 @@ pub struct Endpoint<D: Device, R> {
     pub(crate) losses: SourceLosses,
     /// What keeps us out of the room, in one sentence.
     pub(crate) problem: Option<String>,
+    /// Whether the last dial was not answered at all; assumed until one has ended.
+    pub(crate) silent: bool,
     pub(crate) attempts: u32,
     pub(crate) paths: u32,
     pub(crate) ticks: u32,

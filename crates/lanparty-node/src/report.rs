@@ -18,6 +18,8 @@ pub(crate) struct Moment<'a> {
     pub link: Option<&'a Link>,
     /// How long there has been no working session.
     pub away: Duration,
+    /// Whether we ask without being answered, rather than not getting so far as to ask.
+    pub silent: bool,
     pub attempts: u32,
     pub route: Option<RouteStatus>,
     pub problem: Option<String>,
@@ -49,7 +51,12 @@ pub(crate) fn update(status: &mut Status, moment: Moment<'_>) {
     };
     let up = moment.away.is_zero();
     endpoint.relay.connected = up;
-    endpoint.relay.unanswered_ms = u64::try_from(moment.away.as_millis()).unwrap_or(u64::MAX);
+    let unanswered = if moment.silent {
+        moment.away
+    } else {
+        Duration::ZERO
+    };
+    endpoint.relay.unanswered_ms = u64::try_from(unanswered.as_millis()).unwrap_or(u64::MAX);
     endpoint.relay.attempts = moment.attempts;
     endpoint.relay.budget = moment.link.map(Link::budget);
     endpoint.relay.rtt_us = moment.link.map(|link| micros(link.rtt()));

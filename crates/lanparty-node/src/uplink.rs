@@ -50,6 +50,14 @@ pub(crate) enum DialFailure {
 }
 
 impl DialFailure {
+    /// True if we asked and nobody answered, which is what a network that blocks UDP looks like.
+    pub(crate) fn is_silence(&self) -> bool {
+        matches!(
+            self,
+            DialFailure::Timeout(_) | DialFailure::Dial(DialError::NoAnswer(_))
+        )
+    }
+
     /// What it means for the session.
     pub(crate) fn kind(&self) -> Failure {
         match self {

@@ -100,6 +100,7 @@ where
         self.session.up(now);
         self.attempts = 0;
         self.problem = None;
+        self.silent = true;
         self.told_up = true;
         self.node.handle_control(now, &Message::Welcome(welcome.clone()));
         self.node.path_up(now, id, uplink.link.budget());
@@ -134,6 +135,7 @@ where
             };
         }
         let why = chain(&failure);
+        self.silent = failure.is_silence();
         tracing::info!(attempt = self.attempts, %why, "no connection to the relay yet");
         self.problem = Some(why.clone());
         self.publish(now);
@@ -245,6 +247,7 @@ where
             node: &self.node,
             link: self.uplink.as_ref().map(|uplink| &uplink.link as &Link),
             away: self.session.away(now),
+            silent: self.silent,
             attempts: self.attempts,
             route: self.uplink.as_ref().and_then(Uplink::route_status),
             problem: self.problem.clone(),

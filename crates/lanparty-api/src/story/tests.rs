@@ -13,6 +13,7 @@ fn a_usual_evening_is_told_word_for_word() {
         change(status.endpoint.as_mut().unwrap());
         moments.push(status);
     };
+    next(|e| e.joined_ms = ROSTER_MS);
     next(|e| e.gateway = Some(gateway(5)));
     next(|e| {
         e.dhcp = Dhcp::Bound {
@@ -98,6 +99,17 @@ fn a_gateway_that_leaves_makes_the_player_wait() {
 }
 
 #[test]
+fn nobody_waits_for_a_host_whom_the_relay_is_about_to_name() {
+    let early = joined(|e| e.joined_ms = ROSTER_MS - 1);
+    assert_eq!(texts(None, &early), ["Connected to relay"]);
+    let late = joined(|e| e.joined_ms = ROSTER_MS);
+    let waiting = "No LAN gateway in room ABCD yet: waiting for the host";
+    assert_eq!(texts(Some(&early), &late), [waiting]);
+    assert_eq!(texts(Some(&late), &late), [""; 0]);
+    assert_eq!(texts(None, &late), ["Connected to relay", waiting]);
+}
+
+#[test]
 fn five_seconds_without_any_answer_make_udp_the_suspect() {
     let silent = |ms| status(|e| e.relay.unanswered_ms = ms);
     assert_eq!(texts(Some(&silent(4_000)), &silent(4_999)), [""; 0]);
@@ -113,6 +125,7 @@ fn broadcasts_one_way_are_told_apart_once_there_was_time_for_an_answer() {
     let flow = |ms, to_lan, from_lan| {
         joined(|e| {
             e.joined_ms = ms;
+            e.gateway = Some(gateway(5));
             e.broadcast.to_lan = to_lan;
             e.broadcast.from_lan = from_lan;
         })
@@ -141,7 +154,7 @@ fn a_lost_relay_is_told_and_after_it_everything_that_is_true_again() {
     });
     assert_eq!(
         texts(Some(&before), &lost),
-        ["Connection to relay lost, reconnecting"]
+        ["Connection to relay lost; reconnecting"]
     );
     let again = joined(|e| {
         e.joins = 2;
@@ -162,11 +175,11 @@ fn a_problem_is_told_once() {
         problem: Some(text.into()),
         ..status(|_| {})
     };
-    assert_eq!(texts(None, &problem("no route")), ["no route"]);
+    assert_eq!(texts(None, &problem("no route")), ["No route"]);
     assert_eq!(texts(Some(&problem("no route")), &problem("no route")), [""; 0]);
     assert_eq!(
         texts(Some(&problem("no route")), &problem("no name")),
-        ["no name"]
+        ["No name"]
     );
     assert_eq!(texts(Some(&problem("no route")), &status(|_| {})), [""; 0]);
 }
@@ -198,11 +211,12 @@ fn a_storyteller_repeats_no_worry_until_things_were_good_again() {
             .map(|l| l.text)
             .collect::<Vec<_>>()
     };
-    assert_eq!(told(&problem("no route")), ["no route"]);
-    assert_eq!(told(&problem("no name")), ["no name"]);
+    assert_eq!(told(&problem("no route")), ["No route"]);
+    assert_eq!(told(&problem("no name")), ["No name"]);
     assert_eq!(told(&problem("no route")), [""; 0]);
     assert!(told(&joined(|_| {})).contains(&"Connected to relay".into()));
-    assert!(told(&problem("no route")).contains(&"no route".into()));
+    let lost = "Connection to relay lost: no route; reconnecting";
+    assert_eq!(told(&problem("no route")), [lost]);
 }
 
 #[test]
@@ -227,6 +241,7 @@ fn an_unpinned_route_and_an_idle_tap_are_warned_of() {
     let idle = |ms| {
         joined(|e| {
             e.joined_ms = ms;
+            e.gateway = Some(gateway(5));
             e.interface.as_mut().unwrap().carrier = false;
         })
     };
