@@ -184,7 +184,7 @@ fn the_real_host_is_as_before_after_leaving_and_after_a_crash() {
         ip("link set host0 up");
         ip("link set lan0 up");
         ip("addr add 192.0.2.2/24 dev lan0");
-        ip("route add 198.51.100.9/32 via 192.0.2.1 dev lan0 metric 5");
+        ip("route add 198.51.100.9/32 via 192.0.2.1 dev lan0 metric 5 proto static");
         let state = tempfile::tempdir().unwrap();
         let file = state.path().join("conf.d/drop-in.conf");
         settle().await;
