@@ -77,7 +77,7 @@ impl Ingress {
             epoch: now,
             guard: origin
                 .filter(|_| config.guard)
-                .map(|origin| Guard::new(origin, config.mtu, &config.limits, now)),
+                .map(|origin| Guard::new(origin, config.mtu, &limits, now)),
             neighbor: Bucket::new(limits.neighbor),
             chatter: Bucket::new(limits.chatter),
             flood: Bucket::new(limits.flood),
