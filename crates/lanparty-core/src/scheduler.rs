@@ -20,9 +20,9 @@ use lanparty_wire::{Class, MemberId};
 
 /// How many bytes may pass a waiting class before it gets a packet: ten full frames. So a packet of a flood of the urgent waits for at
 /// most one frame of each other class, and a class with full frames keeps about a tenth of the path.
-pub const PASS_OVER: usize = 10 * QUANTUM;
+pub const PASS_OVER: usize = 10 * QUANTUM as usize;
 /// What a flow may send in its turn: one full frame.
-const QUANTUM: usize = 1514;
+const QUANTUM: u32 = 1514;
 const BUCKETS: usize = 256;
 /// A slab with more room than this gives it back when the class runs empty; a path at rest costs little.
 const KEEP: usize = 64;
@@ -99,6 +99,9 @@ impl<T> Scheduler<T> {
         mut dropped: impl FnMut(T),
     ) {
         let queue = &mut self.classes[class as usize];
+        let Ok(size) = u32::try_from(bytes) else {
+            return dropped(item);
+        };
         if bytes > queue.bound.bytes || queue.bound.packets == 0 {
             return dropped(item);
         }
@@ -108,7 +111,7 @@ impl<T> Scheduler<T> {
                 None => break,
             }
         }
-        queue.push(now, flow, bytes, item);
+        queue.push(now, flow, size, item);
     }
 
     /// Takes the packet whose turn it is.
@@ -184,7 +187,7 @@ struct Queue<T> {
 struct Slot<T> {
     item: Option<T>,
     queued: Instant,
-    bytes: usize,
+    bytes: u32,
     next: u32,
 }
 
@@ -192,8 +195,9 @@ struct Slot<T> {
 struct Flow {
     head: u32,
     tail: u32,
-    bytes: usize,
-    deficit: usize,
+    /// A class is bounded far below 4 GiB.
+    bytes: u32,
+    deficit: u32,
 }
 
 const IDLE: Flow = Flow {
@@ -217,7 +221,7 @@ impl<T> Queue<T> {
         }
     }
 
-    fn push(&mut self, now: Instant, flow: u8, bytes: usize, item: T) {
+    fn push(&mut self, now: Instant, flow: u8, bytes: u32, item: T) {
         if self.flows.is_empty() {
             self.flows = vec![IDLE; BUCKETS];
         }
@@ -238,7 +242,7 @@ impl<T> Queue<T> {
         entry.tail = index;
         entry.bytes += bytes;
         self.packets += 1;
-        self.bytes += bytes;
+        self.bytes += bytes as usize;
     }
 
     /// The next packet by deficit round robin. The flow whose turn it is stays at the ring's front.
@@ -301,8 +305,8 @@ impl<T> Queue<T> {
         slot.next = self.free;
         self.free = index;
         self.packets -= 1;
-        self.bytes -= bytes;
-        Some((item, queued, bytes))
+        self.bytes -= bytes as usize;
+        Some((item, queued, bytes as usize))
     }
 
     fn take_slot(&mut self, slot: Slot<T>) -> u32 {

@@ -113,6 +113,29 @@ fn a_line_that_is_full_delays_the_patient_and_not_the_urgent() {
     assert!(result.is_ok(), "{result:?}");
 }
 
+#[test]
+fn a_busy_lan_is_not_held_to_what_one_player_may_send() {
+    let perfect = WorldConfig {
+        link: LinkConfig::PERFECT,
+        ..WorldConfig::seeded(6)
+    };
+    let mut party = Party::with_players(World::new(perfect), 2);
+    let (host, player) = (party.hosts[0], party.players[0]);
+    for _ in 0..900 {
+        party.world.send(host, Target::Everybody, 1, 200);
+    }
+    party.world.run_for(Duration::from_secs(1));
+    let result = party.world.verdict();
+    assert!(result.is_ok(), "{result:?}");
+    for _ in 0..900 {
+        party.world.send(player, Target::Everybody, 1, 200);
+    }
+    party.world.run_for(Duration::from_secs(1));
+    let failure = party.world.verdict().unwrap_err();
+    assert!(failure.what.contains("flood_rate"), "{failure}");
+    std::fs::remove_file(failure.capture.unwrap()).unwrap();
+}
+
 /// Runs `scenario` for every seed, on all processors.
 fn on_all_seeds<T: Send>(
     scenario: impl Fn(u64) -> Result<T, lanparty_testkit::world::Failure> + Sync,

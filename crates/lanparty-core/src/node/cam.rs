@@ -18,6 +18,8 @@ pub const REFRESH: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub struct CamRefresh {
     due: BTreeMap<MemberId, (Instant, Mac)>,
+    /// The earliest of them, which is asked for after every frame.
+    next: Option<Instant>,
 }
 
 impl CamRefresh {
@@ -30,27 +32,36 @@ impl CamRefresh {
             .fold(0_u32, |sum, &byte| sum.wrapping_mul(31) + u32::from(byte));
         let early = REFRESH / 2 * (spread % 64) / 64;
         self.due.insert(member, (now + REFRESH - early, mac));
+        self.find_next();
     }
 
     /// Its address is nobody's now.
     pub fn remove(&mut self, member: MemberId) {
         self.due.remove(&member);
+        self.find_next();
     }
 
     /// Everybody is gone.
     pub fn clear(&mut self) {
         self.due.clear();
+        self.next = None;
     }
 
     /// The next address that is due at `now`; ask until there is none.
     pub fn poll(&mut self, now: Instant) -> Option<Mac> {
+        if self.next? > now {
+            return None;
+        }
         let (due, mac) = self.due.values_mut().find(|(due, _)| *due <= now)?;
         *due = now + REFRESH;
-        Some(*mac)
+        let mac = *mac;
+        self.find_next();
+        Some(mac)
     }
 
     /// All addresses are shown now, so all are due in a minute again.
     pub fn all(&mut self, now: Instant) -> Vec<Mac> {
+        self.next = (!self.due.is_empty()).then_some(now + REFRESH);
         self.due
             .values_mut()
             .map(|(due, mac)| {
@@ -62,7 +73,11 @@ impl CamRefresh {
 
     /// When the next one is due.
     pub fn due(&self) -> Option<Instant> {
-        self.due.values().map(|&(due, _)| due).min()
+        self.next
+    }
+
+    fn find_next(&mut self) {
+        self.next = self.due.values().map(|&(due, _)| due).min();
     }
 }
 

@@ -81,6 +81,7 @@ impl<F: Forwarding> Node<F> {
         if let Some(up) = self.lan_link {
             self.tell_relay(Message::LanLink { member: None, up });
         }
+        self.announce_budget();
         if welcome.gateway.is_none() {
             self.gateway_is(false);
         }
@@ -96,9 +97,12 @@ impl<F: Forwarding> Node<F> {
             self.switch.remove(member.id, mac);
         }
         let arrival = self.peers.join(now, member.clone());
+        if arrival == Arrival::Refused {
+            return;
+        }
         self.switch.add(member.id, member.role, member.mac);
         match arrival {
-            Arrival::Known => {}
+            Arrival::Known | Arrival::Refused => {}
             Arrival::New => self.tell(Event::MemberJoined {
                 member: member.clone(),
             }),
@@ -198,6 +202,16 @@ impl<F: Forwarding> Node<F> {
 
     pub(super) fn tell(&mut self, event: Event) {
         self.outputs.push_back(Output::Event(event));
+    }
+
+    /// Tells the room what our leg carries if that has changed, as soon as we are in it.
+    pub(super) fn announce_budget(&mut self) {
+        if self.me.is_none() {
+            return;
+        }
+        if let Some(bytes) = self.paths.announce() {
+            self.tell_relay(Message::Budget { member: None, bytes });
+        }
     }
 
     fn tell_relay(&mut self, message: Message) {

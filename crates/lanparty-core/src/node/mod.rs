@@ -36,7 +36,7 @@ use std::{
 use bytes::Bytes;
 use lanparty_wire::{
     DropCounters, DropReason, Incarnation, Mac, MemberId,
-    control::{Member, Message, Role},
+    control::{Member, Role},
 };
 
 pub use counters::Counters;
@@ -158,20 +158,15 @@ impl<F: Forwarding> Node<F> {
         }
     }
 
-    /// A path can carry datagrams of up to `budget` bytes. The newest path takes the frames.
+    /// A path can carry datagrams of up to `budget` bytes, as its hello has told the room. The newest path takes the frames.
     pub fn path_up(&mut self, now: Instant, path: PathId, budget: u16) {
         self.paths.up(now, path, budget);
     }
 
     /// A path carries `budget` bytes from now on.
     pub fn path_budget(&mut self, now: Instant, path: PathId, budget: u16) {
-        if self.paths.set_budget(now, path, budget) && self.me.is_some() {
-            let message = Message::Budget {
-                member: None,
-                bytes: budget,
-            };
-            self.outputs.push_back(Output::Control(message));
-        }
+        self.paths.set_budget(now, path, budget);
+        self.announce_budget();
     }
 
     /// A path is gone.

@@ -10,22 +10,30 @@ use super::{PathId, leg::Leg};
 #[derive(Debug, Default)]
 pub struct Paths {
     up: Vec<(PathId, Leg)>,
+    /// What the room was told that the active path carries: first by the hello, then by control.
+    announced: Option<u16>,
 }
 
 impl Paths {
-    /// A path has come up, or has come up anew.
+    /// A path has come up, or has come up anew, with the budget that its hello has said.
     pub fn up(&mut self, now: Instant, path: PathId, budget: u16) {
         self.down(path);
+        self.announced = Some(budget);
         self.up.push((path, Leg::new(now, budget)));
     }
 
-    /// A path's budget has changed; true if it is the active path's.
-    pub fn set_budget(&mut self, now: Instant, path: PathId, budget: u16) -> bool {
-        let active = self.active() == Some(path);
-        self.up
-            .iter_mut()
-            .find(|(id, _)| *id == path)
-            .is_some_and(|(_, leg)| leg.set(now, budget) && active)
+    /// A path's budget has changed.
+    pub fn set_budget(&mut self, now: Instant, path: PathId, budget: u16) {
+        if let Some((_, leg)) = self.up.iter_mut().find(|(id, _)| *id == path) {
+            leg.set(now, budget);
+        }
+    }
+
+    /// What the room has to be told of the active path, once.
+    pub fn announce(&mut self) -> Option<u16> {
+        let budget = self.active_leg()?.budget();
+        let is_news = self.announced.replace(budget) != Some(budget);
+        is_news.then_some(budget)
     }
 
     /// A path is gone.

@@ -17,6 +17,11 @@ use crate::{
     replay::ReplayWindow,
 };
 
+/// Members beyond these are not taken note of: a relay that invents them must not fill our memory.
+const MAX_MEMBERS: usize = 4096;
+/// Group handles of one member with a window of their own.
+const MAX_GROUPS: usize = 32;
+
 /// One other member.
 #[derive(Debug)]
 pub struct Peer {
@@ -55,7 +60,12 @@ impl Windows {
         match destination {
             Destination::Member(_) => self.unicast.commit(sequence),
             Destination::Flood => self.flood.commit(sequence),
-            Destination::Group(handle) => self.groups.entry(handle).or_default().commit(sequence),
+            Destination::Group(handle) => {
+                if self.groups.len() >= MAX_GROUPS && !self.groups.contains_key(&handle) {
+                    return Err(DropReason::UnknownDestination);
+                }
+                self.groups.entry(handle).or_default().commit(sequence)
+            }
         }
     }
 }
@@ -102,6 +112,8 @@ pub enum Arrival {
     Known,
     /// It was there in an earlier life.
     Reborn(Member),
+    /// There are too many; it is left out.
+    Refused,
 }
 
 /// All other members.
@@ -148,6 +160,7 @@ impl Peers {
         let id = member.id;
         let before = self.present.remove(&id).or_else(|| self.parked.remove(&id));
         let (mut peer, arrival) = match before {
+            None if self.present.len() >= MAX_MEMBERS => return Arrival::Refused,
             None => (None, Arrival::New),
             Some(peer) if peer.continues(&member) => (Some(peer), Arrival::Known),
             Some(peer) => (None, Arrival::Reborn(peer.member)),

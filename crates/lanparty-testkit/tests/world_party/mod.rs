@@ -23,7 +23,7 @@ pub struct Party<F> {
     pub world: World<F>,
     pub players: Vec<Station>,
     gateway: usize,
-    hosts: Vec<Station>,
+    pub hosts: Vec<Station>,
     /// Seats that are away.
     away: Vec<usize>,
 }

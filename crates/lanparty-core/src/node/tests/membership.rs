@@ -11,7 +11,7 @@ use super::{
     frames::ipx,
     room::{BUDGET, GATEWAY, PATH, Room, STATION, config, mac, member, member_id, welcome},
 };
-use crate::node::{Event, Node, RefreshReason, Wake};
+use crate::node::{Event, Node, Output, RefreshReason, Wake};
 
 #[test]
 fn before_a_welcome_and_without_a_path_nothing_goes() {
@@ -317,4 +317,20 @@ fn a_node_at_rest_wakes_up_for_a_reason() {
     let now = room.now;
     room.node(1).path_down(now, PATH);
     assert_eq!(room.node(1).poll_timeout(), None, "nothing to do without a path");
+}
+
+#[test]
+fn a_budget_that_changed_before_the_welcome_is_announced_with_it() {
+    let mut node = Node::new(config(1), Room::empty().now);
+    let now = Room::empty().now;
+    node.path_up(now, PATH, 1162);
+    node.path_budget(now, PATH, BUDGET);
+    assert_eq!(node.poll_output(), None);
+    node.handle_control(now, &welcome(1, 1, &[]));
+    let outputs: Vec<Output> = std::iter::from_fn(|| node.poll_output()).collect();
+    let announced = Output::Control(Message::Budget {
+        member: None,
+        bytes: BUDGET,
+    });
+    assert_eq!(outputs.iter().filter(|output| **output == announced).count(), 1);
 }
