@@ -1,8 +1,8 @@
 //! Devices: where frames of this host come from, and where they go.
 //!
-//! Frames travel in batches, because a system call and a wake-up per frame are what makes a tunnel slow. A batch owns its
-//! buffers and is used again, so nothing is allocated per frame. Super-frames stay whole and are described, since cutting them
-//! is a decision of the core.
+//! Frames travel in batches, because a system call and a wake-up per frame are what makes a tunnel slow. A batch
+//! owns its buffers and is used again, so nothing is allocated per frame. Super-frames stay whole and are
+//! described, since cutting them is a decision of the core.
 //!
 //! A frame that the kernel refuses is counted and is no error; an error means that the device as a whole has a problem,
 //! and [`DeviceError::Down`] that it may come back.
@@ -30,9 +30,9 @@ pub trait Device {
 
 /// The side of a device that frames come from.
 pub trait FrameSource: Send {
-    /// Waits until there is a frame, then replaces what is in the batch by as many as there are, [`MAX_BATCH`] at most. May
-    /// return with an empty batch when all that was there turned out unusable. Cancel safe: a frame is either in
-    /// the batch or still in the device.
+    /// Waits until there is a frame, then replaces what is in the batch by as many as there are, [`MAX_BATCH`] at
+    /// most. May return with an empty batch when all that was there turned out unusable. Cancel safe: a frame is
+    /// either in the batch or still in the device.
     ///
     /// # Errors
     /// [`DeviceError::Down`] when the interface went down or away; anything else is not expected to pass by itself.
@@ -44,8 +44,9 @@ pub trait FrameSource: Send {
 
 /// The side of a device that frames go to.
 pub trait FrameSink: Send {
-    /// Hands all frames of the batch to the device and empties it, on errors too. A device that has no room loses the frame, as a
-    /// full switch port does: waiting would keep control messages and other members from being served.
+    /// Hands all frames of the batch to the device and empties it, on errors too. A device that has no room loses
+    /// the frame, as a full switch port does: waiting would keep control messages and other members from being
+    /// served.
     ///
     /// # Errors
     /// [`DeviceError::Down`] when the interface went down or away; frames not yet handed over are lost.
@@ -69,8 +70,8 @@ pub struct SourceLosses {
     pub overrun: u64,
     /// Longer than a batch's slot.
     pub truncated: u64,
-    /// Super-frames of a kind that the kernel could not describe to us, or described wrongly. If this counts, offloads of
-    /// the interface have to be switched off (see [`packet::undescribed_offloads`]).
+    /// Super-frames of a kind that the kernel could not describe to us, or described wrongly. If this counts,
+    /// offloads of the interface have to be switched off (see [`packet::undescribed_offloads`]).
     pub undescribed: u64,
 }
 

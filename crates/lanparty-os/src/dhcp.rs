@@ -1,12 +1,13 @@
 //! A lease for the TAP from the party's own DHCP server.
 //!
-//! The system's DHCP client does the talking, as it has for decades; what it must not do is what it usually does with the result: set the
-//! default route, the name servers, the hostname. So it runs with a hook of ours instead of its script. The hook is this program
-//! under another name: it hands each event to the running instance by a socket in the state directory, and the instance
-//! decides. Nothing of what a party's server offers becomes effective without passing through here.
+//! The system's DHCP client does the talking, as it has for decades; what it must not do is what it usually does
+//! with the result: set the default route, the name servers, the hostname. So it runs with a hook of ours instead
+//! of its script. The hook is this program under another name: it hands each event to the running instance by a
+//! socket in the state directory, and the instance decides. Nothing of what a party's server offers becomes
+//! effective without passing through here.
 //!
-//! The client is restarted when it ends, dies with us, and gives no lease back: a player who is away for a minute returns to
-//! the same address.
+//! The client is restarted when it ends, dies with us, and gives no lease back: a player who is away for a minute
+//! returns to the same address.
 
 mod client;
 mod event;
@@ -21,8 +22,8 @@ pub use event::{DhcpEvent, Lease};
 pub const HOOK_NAME: &str = "lanparty-dhcp-event";
 const SOCKET_NAME: &str = "dhcp.sock";
 
-/// Does the hook's work and ends the process, if that is what it was started for. To be called before anything else in `main`: the
-/// arguments are then not this program's own.
+/// Does the hook's work and ends the process, if that is what it was started for. To be called before anything else
+/// in `main`: the arguments are then not this program's own.
 pub fn dispatch_hook() {
     if let Some(result) = hook::run_if_asked() {
         if let Err(error) = &result {

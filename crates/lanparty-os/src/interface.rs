@@ -1,8 +1,8 @@
 //! One interface, looked at before it is used: is it a wired card with a cable in it?
 //!
-//! A LAN gateway on a Wi-Fi card or on an unplugged port would announce a party that nobody can reach, so the answer is asked for before
-//! anything is announced, and a refusal says what to do. Everything is read from a directory like `/sys/class/net` that is
-//! an argument, so that recorded machines can be looked at as well.
+//! A LAN gateway on a Wi-Fi card or on an unplugged port would announce a party that nobody can reach, so the
+//! answer is asked for before anything is announced, and a refusal says what to do. Everything is read from a
+//! directory like `/sys/class/net` that is an argument, so that recorded machines can be looked at as well.
 
 use std::{
     fs, io,

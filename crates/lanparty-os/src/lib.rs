@@ -1,11 +1,12 @@
 //! This host, behind names that do not depend on which system it runs.
 //!
-//! Devices that frames come from and go to, the interfaces and routes of the machine, the changes we make to it and how they are
-//! undone, privileges, directories, and the DHCP client on the TAP. It is the only crate of ours with `unsafe`: the
-//! kernel is called here and nowhere else, and what it says becomes checked values.
+//! Devices that frames come from and go to, the interfaces and routes of the machine, the changes we make to it and
+//! how they are undone, privileges, directories, and the DHCP client on the TAP. It is the only crate of ours with
+//! `unsafe`: the kernel is called here and nowhere else, and what it says becomes checked values.
 //!
-//! One name per concept, with the system's `imp` behind it. Linux is complete; elsewhere what is not there yet answers with an error
-//! that says so, and what is Linux's alone (sysctl, NetworkManager, a DHCP client of our choice) does not exist.
+//! One name per concept, with the system's `imp` behind it. Linux is complete; elsewhere what is not there yet
+//! answers with an error that says so, and what is Linux's alone (sysctl, NetworkManager, a DHCP client of our
+//! choice) does not exist.
 
 pub mod device;
 #[cfg(target_os = "linux")]

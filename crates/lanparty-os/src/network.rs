@@ -1,7 +1,8 @@
 //! The network of this machine: its links, addresses and routes, what changes them, and which way leads to the relay.
 //!
-//! A snapshot is what a planner works on; single changes are made by name, because names are what a configuration and a journal
-//! know. Whatever has to be undone later goes through [`crate::transaction`] and not directly through here.
+//! A snapshot is what a planner works on; single changes are made by name, because names are what a configuration
+//! and a journal know. Whatever has to be undone later goes through [`crate::transaction`] and not directly through
+//! here.
 
 #[cfg(target_os = "linux")]
 mod linux;

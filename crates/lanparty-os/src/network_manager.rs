@@ -1,5 +1,6 @@
-//! NetworkManager, which takes every new interface for its own: it would ask for an address by itself, and take the party's default
-//! route and name servers with it. A file below `/run` tells it to leave a TAP alone, and is gone with the next boot.
+//! NetworkManager, which takes every new interface for its own: it would ask for an address by itself, and take the
+//! party's default route and name servers with it. A file below `/run` tells it to leave a TAP alone, and is gone
+//! with the next boot.
 
 use std::{fs, io, path::PathBuf};
 

@@ -1,8 +1,8 @@
 //! Privileges: a program that moves foreign frames keeps the few that it needs and can never get others back.
 //!
-//! [`keep`] works for root and for a systemd unit with `AmbientCapabilities=` alike, and is called at the start of `main`, because
-//! capabilities belong to threads: those that exist already would keep theirs. Programs that we start (a DHCP client) get
-//! the same capabilities and no more.
+//! [`keep`] works for root and for a systemd unit with `AmbientCapabilities=` alike, and is called at the start of
+//! `main`, because capabilities belong to threads: those that exist already would keep theirs. Programs that we
+//! start (a DHCP client) get the same capabilities and no more.
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -46,7 +46,8 @@ pub enum PrivilegeError {
 /// Gives up everything but these, for this process and all that it will start.
 ///
 /// # Errors
-/// [`PrivilegeError::Missing`] if one of them is not there to be kept, [`PrivilegeError::Threads`] when called too late.
+/// [`PrivilegeError::Missing`] if one of them is not there to be kept, [`PrivilegeError::Threads`] when called too
+/// late.
 pub fn keep(privileges: &[Privilege]) -> Result<(), PrivilegeError> {
     imp::keep(privileges)
 }

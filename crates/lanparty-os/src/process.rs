@@ -44,8 +44,8 @@ fn boot() -> io::Result<String> {
     Err(io::Error::from(io::ErrorKind::Unsupported))
 }
 
-/// Field 22 of `/proc/PID/stat` (proc_pid_stat(5)). The second field is a name that may contain anything, so fields are counted from
-/// its closing parenthesis.
+/// Field 22 of `/proc/PID/stat` (proc_pid_stat(5)). The second field is a name that may contain anything, so fields
+/// are counted from its closing parenthesis.
 #[cfg(target_os = "linux")]
 fn start_time(pid: u32) -> io::Result<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;

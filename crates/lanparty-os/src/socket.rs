@@ -1,7 +1,8 @@
 //! UDP sockets of the tunnel.
 //!
-//! A socket bound to an interface keeps the tunnel out of the tunnel, whatever routes the party's network or another program sets up
-//! (`SO_BINDTODEVICE`; a route alone can be overridden by a more specific one). Buffers are large, because QUIC bursts are.
+//! A socket bound to an interface keeps the tunnel out of the tunnel, whatever routes the party's network or
+//! another program sets up (`SO_BINDTODEVICE`; a route alone can be overridden by a more specific one). Buffers are
+//! large, because QUIC bursts are.
 
 use std::{
     io,
@@ -12,7 +13,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 /// 25 ms of 2.5 Gbit/s: the longest that the reading task is expected to be away while the machine is busy.
 const RECEIVE_BUFFER: usize = 8 << 20;
-/// Enough for the largest bursts that segmentation offload makes, and small enough that latency stays with our own scheduler.
+/// Enough for the largest bursts that segmentation offload makes, and small enough that latency stays with our own
+/// scheduler.
 const SEND_BUFFER: usize = 2 << 20;
 
 /// Why there is no socket.
@@ -24,8 +26,8 @@ pub enum SocketError {
     Interface { interface: String, source: io::Error },
 }
 
-/// Opens a UDP socket. `[::]` means both families, or IPv4 alone where the system has no IPv6. With an interface, packets leave
-/// and arrive by it only. The socket does not block.
+/// Opens a UDP socket. `[::]` means both families, or IPv4 alone where the system has no IPv6. With an interface,
+/// packets leave and arrive by it only. The socket does not block.
 ///
 /// # Errors
 /// [`SocketError::Bind`], for a taken port above all; [`SocketError::Interface`] if the interface is gone.

@@ -28,8 +28,8 @@ pub(crate) fn socket(family: libc::c_int, kind: libc::c_int, protocol: libc::c_i
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Gives a descriptor to the current tokio runtime, which tells when it is ready. Errors are asked for too: an interface that goes
-/// away announces itself by nothing else.
+/// Gives a descriptor to the current tokio runtime, which tells when it is ready. Errors are asked for too: an
+/// interface that goes away announces itself by nothing else.
 pub(crate) fn register(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     let interest = Interest::READABLE | Interest::ERROR;
     // SAFETY: an `OwnedFd` names one open descriptor for as long as it lives.

@@ -1,9 +1,10 @@
 //! Kernel settings, and those that a TAP needs.
 //!
-//! A party's network must not move a player's internet. DHCP is in our own hands, but a router's advertisement (RFC 4861) is taken
-//! by the kernel: its default route, its more specific routes (RFC 4191) and redirects are switched off for the TAP, while addresses by
-//! advertised prefixes stay, so that IPv6 on the LAN works. Name servers in advertisements (RFC 8106) are no matter of the kernel;
-//! programs that would take them are told to leave the TAP alone (see [`crate::network_manager`]).
+//! A party's network must not move a player's internet. DHCP is in our own hands, but a router's advertisement (RFC
+//! 4861) is taken by the kernel: its default route, its more specific routes (RFC 4191) and redirects are switched
+//! off for the TAP, while addresses by advertised prefixes stay, so that IPv6 on the LAN works. Name servers in
+//! advertisements (RFC 8106) are no matter of the kernel; programs that would take them are told to leave the TAP
+//! alone (see [`crate::network_manager`]).
 
 use std::{
     fs, io,
@@ -14,8 +15,8 @@ use lanparty_wire::host::Change;
 
 const ROOT: &str = "/proc/sys";
 
-/// The settings that keep the party's routers from changing this machine's routes. Those that this kernel does not have, for
-/// lack of IPv6 above all, are left out. The TAP need not exist yet.
+/// The settings that keep the party's routers from changing this machine's routes. Those that this kernel does not
+/// have, for lack of IPv6 above all, are left out. The TAP need not exist yet.
 pub fn quiet_ipv6(tap: &str) -> Vec<Change> {
     let settings = [
         ("accept_ra_defrtr", "0"),

@@ -15,8 +15,8 @@ use nix::{
     unistd::gettid,
 };
 
-/// Runs a test on a thread in a fresh network namespace, on a runtime of that thread. The namespace ends with the thread.
-/// Programs that the test runs are in it too.
+/// Runs a test on a thread in a fresh network namespace, on a runtime of that thread. The namespace ends with the
+/// thread. Programs that the test runs are in it too.
 pub(crate) fn in_namespace<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send) {
     let run = || {
         enter();

@@ -1,8 +1,12 @@
 //! Changes to this host as a transaction: everything that is done can be undone, even if the power goes in between.
 //!
-//! Before the host is touched, the way back is written to a journal and is on the disk. On exit the changes are undone newest first; after
-//! a crash the next start finds the journal and does the same. Undoing is idempotent and modest: what is already gone counts as undone,
-//! and what somebody else has changed since is left alone, as it is no longer ours.
+//! Before the host is touched, the way back is written to a journal and is on the disk. On exit the changes are
+//! undone newest first; after a crash the next start finds the journal and does the same. Undoing is idempotent and
+//! modest: what is already gone counts as undone, and what somebody else has changed since is left alone, as it is
+//! no longer ours.
+//!
+//! A change takes milliseconds, on the disk above all, and blocks its thread for that long; it belongs to set-up
+//! and to rare events.
 
 mod journal;
 #[cfg(target_os = "linux")]
@@ -274,8 +278,8 @@ impl<H: Host> Transaction<H> {
         self.make(change).map(|_| ())
     }
 
-    /// Undoes one change and keeps the others: an address that another one replaces. Nothing to do for a change that changed
-    /// nothing, as what was there before is not ours.
+    /// Undoes one change and keeps the others: an address that another one replaces. Nothing to do for a change
+    /// that changed nothing, as what was there before is not ours.
     ///
     /// # Errors
     /// When the host refuses it; the change then stays in the journal. When the journal cannot be written.

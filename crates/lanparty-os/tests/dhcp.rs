@@ -1,5 +1,5 @@
-//! The DHCP client against a real server, dnsmasq, in namespaces. With a `main` of its own, because the client runs this very program
-//! as its hook.
+//! The DHCP client against a real server, dnsmasq, in namespaces. With a `main` of its own, because the client runs
+//! this very program as its hook.
 
 #![allow(clippy::unwrap_used)]
 

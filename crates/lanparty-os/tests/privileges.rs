@@ -148,7 +148,8 @@ fn own(mode: &str) -> Output {
         .unwrap()
 }
 
-/// As systemd starts a unit with `User=` and `AmbientCapabilities=`. From a copy, since `nobody` may not read the build's directory.
+/// As systemd starts a unit with `User=` and `AmbientCapabilities=`. From a copy, since `nobody` may not read the
+/// build's directory.
 fn as_nobody(capabilities: &str, mode: &str) -> Output {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir_in("/tmp").unwrap();

@@ -19,8 +19,8 @@ pub enum Medium {
     Ip,
 }
 
-/// An address with the length of its network prefix, `10.73.42.51/24`. Host bits may be set: it names an interface's address as
-/// well as a network.
+/// An address with the length of its network prefix, `10.73.42.51/24`. Host bits may be set: it names an
+/// interface's address as well as a network.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Prefix {
     address: IpAddr,
@@ -209,8 +209,8 @@ impl Snapshot {
     }
 }
 
-/// One change to a host. Whoever applies it writes down first how it is undone. Interfaces are named, because a name is what
-/// survives until the next start; a change of an interface that has vanished counts as undone.
+/// One change to a host. Whoever applies it writes down first how it is undone. Interfaces are named, because a
+/// name is what survives until the next start; a change of an interface that has vanished counts as undone.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "change", rename_all = "snake_case")]
 pub enum Change {
@@ -222,8 +222,8 @@ pub enum Change {
     AddAddress { interface: String, address: Prefix },
     /// Undone: removed, unless an equal route was there before.
     AddRoute { interface: String, destination: Prefix, via: Option<IpAddr>, metric: u32 },
-    /// A file with this content. Undone: its previous content, or its absence. Its owner is asked to read its configuration again
-    /// after both.
+    /// A file with this content. Undone: its previous content, or its absence. Its owner is asked to read its
+    /// configuration again after both.
     WriteFile { path: PathBuf, content: String, owner: Option<Owner> },
     /// A device feature as `ethtool -K` names it. Undone: its previous setting.
     SetFeature { interface: String, feature: String, enabled: bool },

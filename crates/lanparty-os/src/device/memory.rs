@@ -1,7 +1,7 @@
 //! A pair of devices joined by a virtual cable, in memory: what goes into one comes out of the other.
 //!
-//! It stands in for TAP and packet socket where a test is about what is between them. Like a real cable it has a bound, and what
-//! does not fit is lost and counted.
+//! It stands in for TAP and packet socket where a test is about what is between them. Like a real cable it has a
+//! bound, and what does not fit is lost and counted.
 
 use lanparty_wire::{Frame, Offload};
 use tokio::sync::mpsc;

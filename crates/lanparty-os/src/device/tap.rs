@@ -1,7 +1,8 @@
 //! The TAP: a virtual network card of this machine, whose cable is the room.
 //!
-//! It lives as long as the program: the kernel removes it with its last descriptor, so even `kill -9` leaves none behind. It is
-//! created without a link; the link comes up when the room is joined, so that no program speaks to a party that is not there.
+//! It lives as long as the program: the kernel removes it with its last descriptor, so even `kill -9` leaves none
+//! behind. It is created without a link; the link comes up when the room is joined, so that no program speaks to a
+//! party that is not there.
 
 #[cfg(target_os = "linux")]
 mod linux;

@@ -1,7 +1,8 @@
-//! `virtio_net_hdr` (VIRTIO 1.2, 5.1.6), the kernel's note about what is unfinished in a frame, to and from [`Offload`].
+//! `virtio_net_hdr` (VIRTIO 1.2, 5.1.6), the kernel's note about what is unfinished in a frame, to and from
+//! [`Offload`].
 //!
-//! The kernel's `hdr_len` is a hint that may be too long, so the header length is taken from the frame itself. The header is
-//! in the machine's byte order, as TAP and packet sockets speak it unless told otherwise.
+//! The kernel's `hdr_len` is a hint that may be too long, so the header length is taken from the frame itself. The
+//! header is in the machine's byte order, as TAP and packet sockets speak it unless told otherwise.
 
 use lanparty_wire::{ETHERNET_HEADER_LEN, Frame, Offload, ethertype};
 
@@ -134,7 +135,8 @@ impl Transport {
     }
 }
 
-/// Walks the extension headers that may stand in a super-frame: hop-by-hop, routing, destination options (RFC 8200, section 4).
+/// Walks the extension headers that may stand in a super-frame: hop-by-hop, routing, destination options (RFC 8200,
+/// section 4).
 fn behind_extensions(frame: &[u8], network: usize) -> Option<usize> {
     let mut next = *frame.get(network + 6)?;
     let mut at = network + 40;

@@ -32,8 +32,8 @@ use tokio::{
 
 use super::{DhcpError, DhcpEvent, HOOK_NAME, SOCKET_NAME, event::Report};
 
-/// Events wait here for the instance. A client makes one in seconds, so this is never full unless the instance hangs, and then the
-/// hook waits.
+/// Events wait here for the instance. A client makes one in seconds, so this is never full unless the instance
+/// hangs, and then the hook waits.
 const EVENTS: usize = 16;
 /// More than both clients ever tell.
 const LONGEST_REPORT: u64 = 16 * 1024;
@@ -63,8 +63,8 @@ pub struct DhcpClient {
 }
 
 impl DhcpClient {
-    /// Starts udhcpc, or dhclient where there is none. Must be called within a tokio runtime, in a program whose `main` begins with
-    /// [`super::dispatch_hook`].
+    /// Starts udhcpc, or dhclient where there is none. Must be called within a tokio runtime, in a program whose
+    /// `main` begins with [`super::dispatch_hook`].
     ///
     /// # Errors
     /// [`DhcpError::NoProgram`] if neither is installed.
@@ -94,8 +94,8 @@ impl DhcpClient {
         self.events.recv().await
     }
 
-    /// Asks the server anew, for instance after the path to it was interrupted. dhclient has to be started again for that, and says
-    /// [`DhcpEvent::Bound`] instead of [`DhcpEvent::Renewed`].
+    /// Asks the server anew, for instance after the path to it was interrupted. dhclient has to be started again
+    /// for that, and says [`DhcpEvent::Bound`] instead of [`DhcpEvent::Renewed`].
     pub fn renew(&self) {
         self.supervisor.renew();
     }
@@ -127,8 +127,8 @@ impl Drop for DhcpClient {
     }
 }
 
-/// Keeps the client running. It has a thread of its own, because the client is bound to the life of the thread that started it
-/// (PR_SET_PDEATHSIG), and a runtime's threads come and go.
+/// Keeps the client running. It has a thread of its own, because the client is bound to the life of the thread that
+/// started it (PR_SET_PDEATHSIG), and a runtime's threads come and go.
 struct Supervisor {
     supervised: Mutex<Supervised>,
     program: Program,

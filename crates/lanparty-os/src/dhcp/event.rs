@@ -1,6 +1,7 @@
 //! What a DHCP client tells its hook, and what we make of it.
 //!
-//! The values come from a server on a network of strangers. They are parsed into addresses or refused; nothing is passed on as text.
+//! The values come from a server on a network of strangers. They are parsed into addresses or refused; nothing is
+//! passed on as text.
 
 use std::{
     collections::BTreeMap,

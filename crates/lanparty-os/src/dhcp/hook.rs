@@ -1,7 +1,7 @@
 //! The hook: a few milliseconds of process that a DHCP client starts for each event.
 //!
-//! udhcpc runs it as `lanparty-dhcp-event EVENT`, dhclient with the event in the variable `reason`; both start it by its path, and
-//! so it finds the socket beside itself.
+//! udhcpc runs it as `lanparty-dhcp-event EVENT`, dhclient with the event in the variable `reason`; both start it
+//! by its path, and so it finds the socket beside itself.
 
 use std::{
     env,

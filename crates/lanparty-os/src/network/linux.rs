@@ -51,9 +51,9 @@ impl Network {
 
     /// The way to `to` that does not use the named interfaces.
     ///
-    /// The kernel is asked first, so that policy rules and a player's own VPN are honoured. Only when its answer is an excluded
-    /// interface, or one without a carrier, the main table decides, and of rules nothing else: the most specific route of a link that is up and has
-    /// a carrier, the lowest metric among equals.
+    /// The kernel is asked first, so that policy rules and a player's own VPN are honoured. Only when its answer is
+    /// an excluded interface, or one without a carrier, the main table decides, and of rules nothing else: the most
+    /// specific route of a link that is up and has a carrier, the lowest metric among equals.
     ///
     /// # Errors
     /// [`NetworkError::NoRoute`] if no way is left.
@@ -197,8 +197,8 @@ impl Drop for Network {
     }
 }
 
-/// Runs a conversation to its end on a thread of its own, for callers that cannot wait asynchronously: a `Drop` inside a
-/// runtime above all. The thread is in the caller's network namespace.
+/// Runs a conversation to its end on a thread of its own, for callers that cannot wait asynchronously: a `Drop`
+/// inside a runtime above all. The thread is in the caller's network namespace.
 pub(crate) fn blocking<T: Send>(
     conversation: impl AsyncFnOnce(&Network) -> Result<T, NetworkError> + Send,
 ) -> Result<T, NetworkError> {

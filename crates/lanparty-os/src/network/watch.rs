@@ -1,8 +1,8 @@
 //! A listener for changes of the network.
 //!
-//! Moving from one Wi-Fi to another makes dozens of messages within a second: link down, up, addresses, routes. Who re-binds a
-//! socket wants to know once, when it is over; therefore messages are collected until they pause. Their content is not used: after
-//! a change the truth is asked for anew, so a lost message costs nothing.
+//! Moving from one Wi-Fi to another makes dozens of messages within a second: link down, up, addresses, routes. Who
+//! re-binds a socket wants to know once, when it is over; therefore messages are collected until they pause. Their
+//! content is not used: after a change the truth is asked for anew, so a lost message costs nothing.
 
 use std::{
     io, mem,
@@ -38,8 +38,8 @@ struct Pending {
 }
 
 impl Watch {
-    /// Reports a change 200 ms after its last message, or a second after its first. Must be called within a tokio runtime, and
-    /// hears of everything from now on.
+    /// Reports a change 200 ms after its last message, or a second after its first. Must be called within a tokio
+    /// runtime, and hears of everything from now on.
     ///
     /// # Errors
     /// When the system gives us no socket for it.

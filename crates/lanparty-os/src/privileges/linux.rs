@@ -45,8 +45,8 @@ pub(super) fn held(privileges: &[Privilege]) -> Vec<Privilege> {
     privileges.iter().copied().filter(has).collect()
 }
 
-/// Takes everything else out of the set that no program started by us can exceed. Only who may change capabilities may do that; for
-/// others the unit's `CapabilityBoundingSet=` and the flag below do it.
+/// Takes everything else out of the set that no program started by us can exceed. Only who may change capabilities
+/// may do that; for others the unit's `CapabilityBoundingSet=` and the flag below do it.
 fn bound(wanted: &CapsHashSet, permitted: &CapsHashSet) -> Result<(), PrivilegeError> {
     if !permitted.contains(&Capability::CAP_SETPCAP) {
         return Ok(());

@@ -1,6 +1,7 @@
 //! The journal: what to undo, and whose changes they are.
 //!
-//! One JSON file that is replaced as a whole, so it is never half written. It is small: a TAP needs some fifteen entries.
+//! One JSON file that is replaced as a whole, so it is never half written. It is small: a TAP needs some fifteen
+//! entries.
 
 use std::{
     fs, io,

@@ -1,4 +1,5 @@
-//! Any number of changes, a crash at any point, and the host is as it was: on a host in memory, and on a real one in a namespace.
+//! Any number of changes, a crash at any point, and the host is as it was: on a host in memory, and on a real one
+//! in a namespace.
 
 use std::{
     cell::RefCell,

@@ -16,8 +16,8 @@ use crate::{
     syscall,
 };
 
-/// Holds 40 ms of 1 Gbit/s in full frames, the longest that our task is expected to be away; the kernel doubles it for its own
-/// bookkeeping.
+/// Holds 40 ms of 1 Gbit/s in full frames, the longest that our task is expected to be away; the kernel doubles it
+/// for its own bookkeeping.
 const RECEIVE_BUFFER: libc::c_int = 8 << 20;
 /// 8 ms of 1 Gbit/s: more would only be latency.
 const SEND_BUFFER: libc::c_int = 1 << 20;

@@ -62,7 +62,7 @@ pub(super) fn receive(fd: libc::c_int, batch: &mut Batch, losses: &mut SourceLos
     Ok(())
 }
 
-fn receive_messages(
+pub(super) fn receive_messages(
     fd: libc::c_int,
     messages: &mut [libc::mmsghdr],
     losses: &mut SourceLosses,
@@ -70,7 +70,8 @@ fn receive_messages(
     // Each round that fails has cost a frame; the bound lets other tasks live even if that should ever be wrong.
     for _ in 0..MAX_BATCH {
         let (pointer, len) = (messages.as_mut_ptr(), messages.len() as libc::c_uint);
-        // SAFETY: every message points at parts, address and control buffer that outlive this call and are nowhere else borrowed.
+        // SAFETY: every message points at parts, address and control buffer that outlive this call and are nowhere
+        // else borrowed.
         let count = unsafe { libc::recvmmsg(fd, pointer, len, libc::MSG_DONTWAIT, std::ptr::null_mut()) };
         if let Ok(count) = usize::try_from(count) {
             return Ok(count);

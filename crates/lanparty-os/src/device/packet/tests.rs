@@ -9,7 +9,7 @@ use std::{
 
 use lanparty_wire::{EtherView, Frame, Mac, Offload, ethertype};
 
-use super::*;
+use super::{super::receive::receive_messages, *};
 use crate::{
     device::FrameOrigin,
     testing::{Machine, in_namespace, ip, run, wait_for_link},
@@ -292,6 +292,42 @@ fn an_interface_that_is_plugged_in_again_is_found_under_its_new_index() {
         let (_, mut to_host) = open("host0");
         send(&mut to_host, &frame(THERE, HERE, 1, 100)).await;
         assert_eq!(numbers(&mut from_lan, 1).await, [(1, FrameOrigin::Wire)]);
+    });
+}
+
+#[test]
+fn what_the_kernel_cannot_describe_is_counted_and_the_rest_goes_on() {
+    in_namespace(|| async {
+        cable();
+        let device = PacketDevice::open("lan0").unwrap();
+        let fd = device.0.fd.as_raw_fd();
+        let (_, mut to_host) = open("host0");
+        for number in 0..3 {
+            send(&mut to_host, &frame(THERE, HERE, number, 100)).await;
+        }
+        // No room for a description has the same answer as no words for it: EINVAL, and the frame is gone.
+        let mut too_small = [0u8; 4];
+        let mut part = libc::iovec {
+            iov_base: too_small.as_mut_ptr().cast(),
+            iov_len: too_small.len(),
+        };
+        // SAFETY: `mmsghdr` is plain data and pointers, for which zeros are valid.
+        let mut message: libc::mmsghdr = unsafe { mem::zeroed() };
+        message.msg_hdr.msg_iov = &mut part;
+        message.msg_hdr.msg_iovlen = 1;
+        let mut losses = SourceLosses::default();
+        let empty = receive_messages(fd, std::slice::from_mut(&mut message), &mut losses).unwrap_err();
+        assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(
+            losses,
+            SourceLosses {
+                undescribed: 3,
+                ..SourceLosses::default()
+            }
+        );
+
+        send(&mut to_host, &frame(THERE, HERE, 7, 100)).await;
+        assert_eq!(numbers(&mut device.split().0, 1).await, [(7, FrameOrigin::Wire)]);
     });
 }
 

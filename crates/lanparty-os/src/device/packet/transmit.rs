@@ -62,7 +62,8 @@ fn send_messages(fd: libc::c_int, mut rest: &mut [libc::mmsghdr], mut sent: Sent
             Some(libc::ENETDOWN | libc::ENXIO | libc::ENODEV | libc::EBADF | libc::EPERM | libc::EACCES) => {
                 return Err(error);
             }
-            // EMSGSIZE, EINVAL, and whatever a driver objects to: the frame's fault, as far as the next one is concerned.
+            // EMSGSIZE, EINVAL, and whatever a driver objects to: the frame's fault, as far as the next one is
+            // concerned.
             _ => sent.refused += 1,
         }
         rest = &mut rest[1..];

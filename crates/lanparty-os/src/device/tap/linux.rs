@@ -218,7 +218,8 @@ impl TapControl {
         Ok(())
     }
 
-    /// Plugs the virtual cable in, or pulls it. Programs of this machine (DHCP clients, name resolution) react as to a real one.
+    /// Plugs the virtual cable in, or pulls it. Programs of this machine (DHCP clients, name resolution) react as
+    /// to a real one.
     ///
     /// # Errors
     /// [`DeviceError::Down`] if somebody removed the TAP.
