@@ -134,9 +134,6 @@ impl Teller<'_> {
                 self.warn(warning);
             }
         }
-        if self.now.default_route_offered && !self.before.default_route_offered {
-            self.warn("Warning: TAP received default route, adjusted metric");
-        }
     }
 
     fn gateway(&mut self) {
@@ -188,6 +185,9 @@ impl Teller<'_> {
                 self.warn(format!("DHCP address {before} is no longer valid, asking again"))
             }
             (_, Some(_)) | (None, None) => {}
+        }
+        if self.now.default_route_offered && !self.before.default_route_offered {
+            self.warn("Warning: TAP received default route, adjusted metric");
         }
     }
 

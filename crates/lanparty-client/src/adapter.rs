@@ -19,6 +19,9 @@ use lanparty_wire::{
     host::{Change, Prefix, Snapshot},
 };
 
+/// RFC 8200, section 5.
+const IPV6_MIN_MTU: u16 = 1280;
+
 /// Why the adapter is not as it should be.
 #[derive(Debug, thiserror::Error)]
 pub enum AdapterError {
@@ -156,11 +159,11 @@ impl Inner {
             return Err(AdapterError::WrongMac { name, actual, wanted });
         }
         self.tap = Some(control);
-        // Which settings this kernel has for it shows only now.
-        self.goal.settings = sysctl::quiet_ipv6(&name)
-            .into_iter()
-            .chain(sysctl::quiet_ipv4(&name))
-            .collect();
+        self.goal.settings = sysctl::quiet_ipv4(&name);
+        // Below that MTU the kernel gives the interface no IPv6, and no settings for it.
+        if self.mtu >= IPV6_MIN_MTU {
+            self.goal.settings.extend(sysctl::quiet_ipv6(&name));
+        }
         if self.up {
             self.switch()?;
         }

@@ -48,6 +48,8 @@ use crate::{
 const TICK: Duration = Duration::from_secs(1);
 /// A goodbye that takes longer is not waited for.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// A DHCP client asks by itself for so long after its start.
+const DHCP_START: Duration = Duration::from_secs(2);
 /// A TAP that cannot be created anew is tried again at this interval.
 const RECREATE: Duration = Duration::from_secs(1);
 
@@ -176,7 +178,8 @@ struct Player {
     status: watch::Sender<Status>,
     network: Network,
     lease: LeaseKeeper,
-    dhcp: Option<DhcpClient>,
+    /// The client with the time of its start.
+    dhcp: Option<(DhcpClient, Instant)>,
     /// When the room was joined last.
     joined: Option<Instant>,
 }
@@ -194,7 +197,7 @@ impl Player {
                     Some(event) => self.handle_event(event).await?,
                     None => return Ok(()),
                 },
-                event = maybe(self.dhcp.as_mut().map(DhcpClient::event)) => match event {
+                event = maybe(self.dhcp.as_mut().map(|(dhcp, _)| dhcp.event())) => match event {
                     Some(event) => self.handle_dhcp(event).await,
                     None => self.dhcp = None,
                 },
@@ -257,7 +260,7 @@ impl Player {
             interface: self.tap.clone(),
             state_dir: self.state_dir.clone(),
         };
-        self.dhcp = Some(DhcpClient::start(&options).map_err(dhcp_failure)?);
+        self.dhcp = Some((DhcpClient::start(&options).map_err(dhcp_failure)?, Instant::now()));
         outlook::note_lease(&self.status, &self.lease);
         Ok(())
     }
@@ -265,7 +268,9 @@ impl Player {
     /// The LAN is there, or there again.
     fn ask_again(&self) {
         let gateway = self.gateway();
-        if let Some(dhcp) = &self.dhcp
+        if let Some((dhcp, started)) = &self.dhcp
+            // A client that has just started asks anyway, and may not listen to signals yet.
+            && started.elapsed() >= DHCP_START
             && gateway.is_some_and(|gateway| self.lease.must_ask(gateway))
         {
             dhcp.renew();
