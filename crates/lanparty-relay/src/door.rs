@@ -19,8 +19,8 @@ pub const MAX_HANDSHAKES: usize = 512;
 const BUSY: usize = 64;
 /// Handshakes begun per second: a third of one processor core.
 const HANDSHAKES: (u32, u32) = (1000, 1000);
-/// Retries per second, beyond which unproven newcomers are ignored: a few per cent of one processor core.
-const RETRIES: (u32, u32) = (3000, 3000);
+/// Retries per second, beyond which unproven newcomers are ignored: a fifth of one processor core.
+const RETRIES: (u32, u32) = (15_000, 15_000);
 /// Handshakes per second from one address. The burst is a party behind one NAT that comes back after a restart.
 const PER_ADDRESS: (u32, u32) = (16, 128);
 /// Addresses that are remembered; a proven address needs a machine, so only a large botnet fills this.

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write,
     net::{SocketAddr, UdpSocket},
     path::{Path, PathBuf},
 };
@@ -136,14 +137,22 @@ fn write_certificate(path: &Path, certificate: &RelayCertificate) -> Result<(), 
     })
 }
 
+/// Whoever reads this may stop reading; the relay goes on.
 fn announce(address: SocketAddr, pin: Pin, from_files: bool) {
-    println!("Listening on {address}/udp");
-    println!("Certificate {pin}");
+    let mut lines = vec![
+        format!("Listening on {address}/udp"),
+        format!("Certificate {pin}"),
+    ];
     if !from_files {
-        println!("Players and hosts trust it with: --relay-pin {pin}");
+        lines.push(format!("Players and hosts trust it with: --relay-pin {pin}"));
     }
     if cfg!(feature = "test-unguarded") {
-        println!("UNGUARDED TEST BUILD: this relay forwards whatever its members send");
+        lines.push("UNGUARDED TEST BUILD: this relay forwards whatever its members send".into());
         tracing::error!("this is a test build that forwards whatever members send; never run it for people");
     }
+    let text = lines.join("\n") + "\n";
+    if let Err(error) = std::io::stdout().write_all(text.as_bytes()) {
+        tracing::debug!(%error, "nobody reads the standard output");
+    }
+    tracing::info!(%address, %pin, "listening");
 }

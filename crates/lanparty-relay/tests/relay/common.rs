@@ -1,0 +1,219 @@
+//! A real relay process on loopback, and members that join it.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::{SocketAddr, UdpSocket},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use lanparty_api::Status;
+use lanparty_testkit::member::{BareMember, Join};
+use lanparty_wire::{
+    Class, Destination, Header, Kind, Mac, MemberId, PeerId,
+    control::{Member, Message, Role},
+};
+use tempfile::TempDir;
+
+pub const SOON: Duration = Duration::from_secs(5);
+
+pub struct Relay {
+    child: Child,
+    pub address: SocketAddr,
+    state: TempDir,
+    flags: Vec<String>,
+}
+
+impl Relay {
+    pub fn start(flags: &[&str]) -> Relay {
+        let flags = flags.iter().map(|flag| flag.to_string()).collect();
+        Relay::run(TempDir::new().unwrap(), "127.0.0.1:0", flags)
+    }
+
+    pub fn start_on(listen: &str) -> Relay {
+        Relay::run(TempDir::new().unwrap(), listen, Vec::new())
+    }
+
+    fn run(state: TempDir, listen: &str, flags: Vec<String>) -> Relay {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_lanparty-relay"))
+            .args(["--listen", listen, "--state-dir"])
+            .arg(state.path().join("relay"))
+            .arg("--dev-cert-der-out")
+            .arg(state.path().join("cert.der"))
+            .args(&flags)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = lines.next().unwrap().unwrap();
+        let address = line
+            .strip_prefix("Listening on ")
+            .unwrap()
+            .strip_suffix("/udp")
+            .unwrap();
+        Relay {
+            address: address.parse().unwrap(),
+            child,
+            state,
+            flags,
+        }
+    }
+
+    /// As a crash does it, and again on the same port.
+    pub fn kill_and_restart(mut self) -> Relay {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let state = std::mem::replace(&mut self.state, TempDir::new().unwrap());
+        Relay::run(state, &self.address.to_string(), self.flags.clone())
+    }
+
+    /// Asks it to stop, and returns its exit code.
+    pub fn terminate(&mut self) -> Option<i32> {
+        let killed = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status()
+            .unwrap();
+        assert!(killed.success());
+        self.child.wait().unwrap().code()
+    }
+
+    pub fn certificate(&self) -> PathBuf {
+        self.state.path().join("cert.der")
+    }
+
+    pub fn status(&self) -> Status {
+        let output = Command::new(env!("CARGO_BIN_EXE_lanparty-relay"))
+            .args(["status", "--json", "--state-dir"])
+            .arg(self.state.path().join("relay"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// The status is refreshed every second.
+    pub fn wait_status(&self, what: &str, wanted: impl Fn(&Status) -> bool) -> Status {
+        let until = Instant::now() + SOON;
+        loop {
+            let status = self.status();
+            if wanted(&status) {
+                return status;
+            }
+            assert!(Instant::now() < until, "{what}: {status:#?}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    pub fn capabilities(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("CapEff:")).unwrap();
+        u64::from_str_radix(line.split_whitespace().nth(1).unwrap(), 16).unwrap()
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A machine with an identity of its own.
+pub struct Machine(TempDir);
+
+impl Machine {
+    pub fn new() -> Machine {
+        Machine(TempDir::new().unwrap())
+    }
+
+    pub fn try_join(&self, relay: &Relay, role: Role, mac: Option<Mac>) -> anyhow::Result<BareMember> {
+        let local = if relay.address.is_ipv6() {
+            "[::1]:0"
+        } else {
+            "127.0.0.1:0"
+        };
+        self.join_from(relay, relay.address, UdpSocket::bind(local).unwrap(), role, mac)
+    }
+
+    pub fn join_from(
+        &self,
+        relay: &Relay,
+        address: SocketAddr,
+        socket: UdpSocket,
+        role: Role,
+        mac: Option<Mac>,
+    ) -> anyhow::Result<BareMember> {
+        BareMember::join(
+            socket,
+            &Join {
+                relay: address,
+                certificate: &relay.certificate(),
+                state_dir: self.0.path(),
+                room: "abcd",
+                role,
+                mac,
+            },
+        )
+    }
+
+    pub fn player(&self, relay: &Relay, last: u8) -> BareMember {
+        self.try_join(relay, Role::Client, Some(mac(last))).unwrap()
+    }
+
+    pub fn gateway(&self, relay: &Relay) -> BareMember {
+        self.try_join(relay, Role::Gateway, None).unwrap()
+    }
+
+    pub fn identity(&self) -> PeerId {
+        lanparty_quic::Identity::load_or_create(&self.0.path().join("identity.pem"))
+            .unwrap()
+            .peer_id()
+    }
+}
+
+pub fn mac(last: u8) -> Mac {
+    Mac([2, 0, 0, 0, 0, last])
+}
+
+/// A frame that every guard lets through, with a mark to know it by.
+pub fn frame(source: u8, destination: Mac, mark: u8) -> Vec<u8> {
+    let mut frame = destination.0.to_vec();
+    frame.extend(mac(source).0);
+    frame.extend([0x88, 0xb5]);
+    frame.resize(60, mark);
+    frame
+}
+
+pub fn datagram(source: MemberId, destination: Destination, sequence: u64, frame: &[u8]) -> Vec<u8> {
+    let header = Header {
+        kind: Kind::Frame,
+        fragment: false,
+        congested: false,
+        class: Class::Interactive,
+        key_id: 0,
+        flow: 0,
+        source,
+        destination,
+        sequence,
+    };
+    [&header.encode()[..], frame].concat()
+}
+
+/// The marks of the frames that have come.
+pub fn marks(member: &BareMember, limit: Duration) -> Vec<u8> {
+    member
+        .datagrams(limit)
+        .iter()
+        .map(|datagram| *datagram.last().unwrap())
+        .collect()
+}
+
+pub fn joined(member: &mut BareMember, id: MemberId, limit: Duration) -> Member {
+    member
+        .wait_control(limit, |message| match message {
+            Message::Joined { member } if member.id == id => Some(member.clone()),
+            _ => None,
+        })
+        .unwrap()
+}

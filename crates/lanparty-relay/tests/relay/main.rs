@@ -1,0 +1,7 @@
+//! The real relay on loopback, and members that speak its protocol.
+
+#![allow(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
+
+mod common;
+mod restart;
+mod rooms;

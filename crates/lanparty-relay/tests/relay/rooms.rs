@@ -1,0 +1,303 @@
+//! Rooms as their members see them: who is there, who is told what and when, and where datagrams go.
+
+use std::{net::UdpSocket, time::Duration};
+
+use crate::common::{Machine, Relay, SOON, datagram, frame, joined, mac, marks};
+use lanparty_testkit::member::BareMember;
+use lanparty_wire::{
+    Class, Destination, DropReason, GroupHandle, LeaveReason, Mac, MemberId,
+    control::{Message, Role, Stats},
+};
+
+const LATE: Duration = Duration::from_millis(300);
+
+#[test]
+fn members_hear_of_a_joiner_before_it_is_welcomed_and_it_hears_of_them_after() {
+    let relay = Relay::start(&[]);
+    let (host, ada) = (Machine::new(), Machine::new());
+    let mut gateway = host.gateway(&relay);
+    let mut player = ada.player(&relay, 1);
+    let told = joined(&mut gateway, player.id(), Duration::from_millis(20));
+    assert_eq!((told.mac, told.identity), (Some(mac(1)), ada.identity()));
+    assert_eq!(player.welcome().gateway, Some(gateway.id()));
+    assert_eq!(player.welcome().members, 2);
+    let there = joined(&mut player, gateway.id(), SOON);
+    assert_eq!((there.role, there.identity), (Role::Gateway, host.identity()));
+}
+
+#[test]
+fn datagrams_reach_their_targets_and_nobody_else() {
+    let relay = Relay::start(&[]);
+    let machines = [Machine::new(), Machine::new(), Machine::new()];
+    let mut ada = machines[0].player(&relay, 1);
+    let bob = machines[1].player(&relay, 2);
+    let eve = machines[2].player(&relay, 3);
+    let group = GroupHandle::new(0xff07).unwrap();
+    let register = Message::Group {
+        handle: group,
+        members: vec![eve.id()],
+    };
+    ada.send_control(&register).unwrap();
+    relay.wait_status("three members", |status| members(status) == 3);
+    let one = Destination::Member(bob.id());
+    ada.send_frame(one, Class::Bulk, &frame(1, mac(2), 1)).unwrap();
+    ada.send_frame(Destination::Flood, Class::Bulk, &frame(1, Mac::BROADCAST, 2))
+        .unwrap();
+    ada.send_frame(
+        Destination::Group(group),
+        Class::Bulk,
+        &frame(1, Mac::BROADCAST, 3),
+    )
+    .unwrap();
+    assert_eq!(marks(&bob, LATE), [1, 2]);
+    assert_eq!(marks(&eve, LATE), [2, 3]);
+    assert!(marks(&ada, LATE).is_empty());
+}
+
+#[test]
+fn what_a_member_must_not_send_is_dropped_counted_and_stops_nothing_else() {
+    let relay = Relay::start(&[]);
+    let (ada, eve) = (Machine::new(), Machine::new());
+    let ada = ada.player(&relay, 1);
+    let mut eve = eve.player(&relay, 3);
+    let (me, other) = (eve.id(), ada.id());
+    let to_ada = Destination::Member(other);
+    let good = frame(3, mac(1), 9);
+    let sealed = {
+        let mut bytes = datagram(me, to_ada, 0, &good);
+        bytes[1] |= 1;
+        bytes
+    };
+    let nobody = MemberId::new(if other.value() == 77 { 78 } else { 77 }).unwrap();
+    let cases = [
+        (datagram(other, to_ada, 0, &good), DropReason::SourceMismatch),
+        (
+            datagram(me, Destination::Member(nobody), 0, &good),
+            DropReason::UnknownDestination,
+        ),
+        (
+            datagram(me, Destination::Member(me), 0, &good),
+            DropReason::Reflection,
+        ),
+        (sealed, DropReason::WrongKey),
+        (vec![0xff; 40], DropReason::Malformed),
+        (
+            datagram(me, to_ada, 0, &frame(1, mac(1), 9)),
+            DropReason::ForgedSource,
+        ),
+        (datagram(me, to_ada, 0, &bpdu()), DropReason::SwitchControl),
+    ];
+    for (bytes, _) in &cases {
+        eve.send_datagram(bytes.clone()).unwrap();
+    }
+    eve.send_frame(to_ada, Class::Interactive, &frame(3, mac(1), 7))
+        .unwrap();
+    assert_eq!(marks(&ada, LATE), [7]);
+    let status = relay.wait_status("drops", |status| status.drops.total() >= cases.len() as u64);
+    for (_, reason) in cases {
+        assert_eq!(status.drops.of(reason), 1, "{reason}");
+    }
+    let room = &status.relay.unwrap().rooms[0];
+    let blamed = room.members.iter().find(|member| member.id == me).unwrap();
+    assert_eq!(blamed.drops.total(), 7);
+}
+
+#[test]
+fn a_sender_of_malformed_datagrams_is_put_out_and_the_others_hear_why() {
+    let relay = Relay::start(&["--malformed-limit", "20"]);
+    let (ada, eve) = (Machine::new(), Machine::new());
+    let mut ada = ada.player(&relay, 1);
+    let mut eve = eve.player(&relay, 3);
+    let id = eve.id();
+    for _ in 0..21 {
+        eve.send_datagram(vec![0; 5]).unwrap();
+    }
+    assert_eq!(left(&mut ada, id), LeaveReason::Malformed);
+    assert_eq!(goodbye(&mut eve), LeaveReason::Malformed);
+}
+
+#[test]
+fn leaving_and_vanishing_are_told_apart() {
+    let relay = Relay::start(&[]);
+    let (ada, bob, eve) = (Machine::new(), Machine::new(), Machine::new());
+    let mut ada = ada.player(&relay, 1);
+    let mut bob = bob.player(&relay, 2);
+    let id = bob.id();
+    let goodbye = Message::Goodbye {
+        reason: LeaveReason::Goodbye,
+    };
+    bob.send_control(&goodbye).unwrap();
+    assert_eq!(left(&mut ada, id), LeaveReason::Goodbye);
+    let eve = eve.player(&relay, 3);
+    let id = eve.id();
+    // Its sockets and timers go without a word, so the relay finds out by itself.
+    drop(eve);
+    let silence = Duration::from_secs(15);
+    let reason = left_within(&mut ada, id, silence);
+    assert!(
+        matches!(reason, LeaveReason::ConnectionLost | LeaveReason::TimedOut),
+        "{reason:?}"
+    );
+}
+
+#[test]
+fn an_identity_takes_its_own_place_over_and_the_old_connection_is_told() {
+    let relay = Relay::start(&[]);
+    let (ada, bob) = (Machine::new(), Machine::new());
+    let mut bob = bob.player(&relay, 2);
+    let mut ghost = ada.player(&relay, 1);
+    joined(&mut bob, ghost.id(), SOON);
+    let ada = ada.player(&relay, 1);
+    assert_eq!(ada.id(), ghost.id());
+    assert!(ada.welcome().incarnation > ghost.welcome().incarnation);
+    assert_eq!(goodbye(&mut ghost), LeaveReason::Displaced);
+    let again = joined(&mut bob, ada.id(), SOON);
+    assert_eq!(again.incarnation, ada.welcome().incarnation);
+    drop(ghost);
+    let none = bob.wait_control(LATE, |message| {
+        matches!(message, Message::Left { .. }).then_some(())
+    });
+    assert!(none.is_err(), "a displaced connection is no departure");
+}
+
+#[test]
+fn what_cannot_join_is_told_why() {
+    let relay = Relay::start(&["--max-members", "3"]);
+    let machines: Vec<Machine> = (0..6).map(|_| Machine::new()).collect();
+    let refusal = |machine: &Machine, role, mac| {
+        let error = machine.try_join(&relay, role, mac).map(drop).unwrap_err();
+        error.to_string()
+    };
+    let _gateway = machines[0].gateway(&relay);
+    assert!(refusal(&machines[1], Role::Gateway, None).contains("already has a LAN gateway"));
+    let _ada = machines[1].player(&relay, 1);
+    assert!(refusal(&machines[2], Role::Client, Some(mac(1))).contains("already has this MAC"));
+    let global = Some(Mac([0x00, 1, 2, 3, 4, 5]));
+    assert!(refusal(&machines[2], Role::Client, global).contains("cannot be used"));
+    let _bob = machines[2].player(&relay, 2);
+    assert!(refusal(&machines[3], Role::Client, Some(mac(3))).contains("full"));
+}
+
+#[test]
+fn the_state_of_a_leg_and_of_the_lan_cable_reaches_everybody_and_later_joiners() {
+    let relay = Relay::start(&[]);
+    let machines = [Machine::new(), Machine::new(), Machine::new()];
+    let mut gateway = machines[0].gateway(&relay);
+    let mut ada = machines[1].player(&relay, 1);
+    let link = Message::LanLink {
+        member: None,
+        up: false,
+    };
+    gateway.send_control(&link).unwrap();
+    let budget = Message::Budget {
+        member: None,
+        bytes: 1150,
+    };
+    gateway.send_control(&budget).unwrap();
+    let id = gateway.id();
+    let down = |message: &Message| {
+        (*message
+            == Message::LanLink {
+                member: Some(id),
+                up: false,
+            })
+        .then_some(())
+    };
+    ada.wait_control(SOON, down).unwrap();
+    let small = Message::Budget {
+        member: Some(id),
+        bytes: 1150,
+    };
+    ada.wait_control(SOON, |message| (*message == small).then_some(()))
+        .unwrap();
+    let mut bob = machines[2].player(&relay, 2);
+    let there = joined(&mut bob, id, SOON);
+    assert_eq!((there.lan_link, there.budget), (Some(false), 1150));
+}
+
+#[test]
+fn an_envelope_reaches_its_addressee_with_its_sender() {
+    let relay = Relay::start(&[]);
+    let (ada, bob) = (Machine::new(), Machine::new());
+    let mut ada = ada.player(&relay, 1);
+    let mut bob = bob.player(&relay, 2);
+    let envelope = |from| Message::Envelope {
+        from,
+        to: bob.id(),
+        data: "aGVsbG8=".into(),
+    };
+    let (sent, expected) = (envelope(None), envelope(Some(ada.id())));
+    ada.send_control(&sent).unwrap();
+    bob.wait_control(SOON, |message| (*message == expected).then_some(()))
+        .unwrap();
+}
+
+#[test]
+fn reports_of_members_are_kept_for_the_operator() {
+    let relay = Relay::start(&[]);
+    let ada = Machine::new();
+    let mut ada = ada.player(&relay, 1);
+    let stats = Stats {
+        frames_out: 42,
+        ..Stats::default()
+    };
+    ada.send_control(&Message::Stats(stats.clone())).unwrap();
+    relay.wait_status("the report", |status| {
+        let relay = status.relay.as_ref().unwrap();
+        relay
+            .rooms
+            .first()
+            .is_some_and(|room| room.members[0].reported == Some(stats.clone()))
+    });
+}
+
+#[test]
+fn one_socket_serves_both_families() {
+    let relay = Relay::start_on("[::]:0");
+    let (ada, bob) = (Machine::new(), Machine::new());
+    let port = relay.address.port();
+    let join = |machine: &Machine, remote: &str, local: &str, last| {
+        let remote = format!("{remote}:{port}").parse().unwrap();
+        let socket = UdpSocket::bind(local).unwrap();
+        machine
+            .join_from(&relay, remote, socket, Role::Client, Some(mac(last)))
+            .unwrap()
+    };
+    let mut ada = join(&ada, "127.0.0.1", "127.0.0.1:0", 1);
+    let bob = join(&bob, "[::1]", "[::1]:0", 2);
+    ada.send_frame(Destination::Flood, Class::Bulk, &frame(1, Mac::BROADCAST, 5))
+        .unwrap();
+    assert_eq!(marks(&bob, LATE), [5]);
+}
+
+fn members(status: &lanparty_api::Status) -> usize {
+    let relay = status.relay.as_ref().unwrap();
+    relay.rooms.iter().map(|room| room.members.len()).sum()
+}
+
+fn left(member: &mut BareMember, id: MemberId) -> LeaveReason {
+    left_within(member, id, SOON)
+}
+
+fn left_within(member: &mut BareMember, id: MemberId, limit: Duration) -> LeaveReason {
+    member
+        .wait_control(limit, |message| match message {
+            Message::Left { member, reason, .. } if *member == id => Some(reason.clone()),
+            _ => None,
+        })
+        .unwrap()
+}
+
+fn goodbye(member: &mut BareMember) -> LeaveReason {
+    member
+        .wait_control(SOON, |message| match message {
+            Message::Goodbye { reason } => Some(reason.clone()),
+            _ => None,
+        })
+        .unwrap()
+}
+
+/// A spanning tree frame of member 3.
+fn bpdu() -> Vec<u8> {
+    frame(3, Mac([0x01, 0x80, 0xc2, 0, 0, 0]), 9)
+}
