@@ -237,3 +237,6 @@ impl Inner {
         Ok(self.transaction.rollback()?)
     }
 }
+
+#[cfg(test)]
+mod tests;
