@@ -210,20 +210,14 @@ fn ipv6_link_local_addresses_reach_each_other() {
 #[test]
 fn a_lan_that_offers_the_internet_moves_neither_default_route_nor_names() {
     const ROUTER_ADVERTISEMENT: u8 = 134;
+    // In its first minute dnsmasq sends one every 5 to 20 seconds.
+    const RA_LIMIT: Duration = Duration::from_secs(25);
     let party = party();
     let player = party.machine(Who::Player(0));
     let tap = Capture::start(player, TAP).unwrap();
     let advertised = |frame: &Frame| frame.icmp6_type() == Some(ROUTER_ADVERTISEMENT);
-    tap.wait_for("a router advertisement", Duration::from_secs(15), advertised)
+    tap.wait_for("a router advertisement", RA_LIMIT, advertised)
         .unwrap();
-    tap.clear();
-    tap.wait_for(
-        "another router advertisement",
-        Duration::from_secs(15),
-        advertised,
-    )
-    .unwrap();
-
     let default4 = player.run("ip -4 route show default").unwrap();
     assert!(
         default4.contains("dev eth0") && !default4.contains(TAP),

@@ -4,7 +4,9 @@
 
 use std::{thread, time::Duration};
 
-use lanparty_testkit::lab::{Fault, Lab, Party, Who, probe::Beacon, probe::ask_everybody, set_carrier};
+use lanparty_testkit::lab::{
+    Fault, LAN_NIC, Lab, Party, Who, probe::Beacon, probe::ask_everybody, set_carrier,
+};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const PLAYER: Who = Who::Player(0);
@@ -89,17 +91,26 @@ fn a_relay_that_is_not_there_yet_is_one_line_and_is_found_when_it_comes() {
 }
 
 #[test]
-fn a_wireless_or_unplugged_interface_is_refused_with_what_to_do() {
-    let mut party = Party::prepare(&Lab::builder()).unwrap();
-    party.launch(Who::Relay).unwrap();
+fn an_unplugged_interface_is_refused_with_what_to_do() {
+    let party = Party::prepare(&Lab::builder()).unwrap();
     set_carrier(party.lab.lan.gateway_port(), false).unwrap();
-    party.launch(Who::Gateway).unwrap();
-    let gateway = party.process(Who::Gateway).unwrap();
-    let status = gateway.wait(LIMIT).unwrap();
-    let log = gateway.log();
+    let words = [
+        &party.binary(Who::Gateway),
+        "--iface",
+        LAN_NIC,
+        "--room",
+        "ABCD",
+        "--relay",
+        "203.0.113.10",
+    ];
+    let output = party.machine(Who::Gateway).output(&words, LIMIT).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
     assert!(
-        !status.success() && log.contains("lan0") && log.contains("cable"),
-        "{status}: {log}"
+        output
+            .stderr
+            .contains("lan0 has no link; plug the LAN's cable in"),
+        "{}",
+        output.stderr
     );
 }
 

@@ -114,6 +114,56 @@ fn a_line_that_is_full_delays_the_patient_and_not_the_urgent() {
 }
 
 #[test]
+fn a_restarted_relay_gives_everybody_his_place_back() {
+    let mut party = Party::new(World::new(WorldConfig::seeded(9)));
+    party.play(20);
+    party.come_all_back();
+    party.world.settle();
+    let before = party.members();
+    party.world.restart_relay();
+    for player in party.seats() {
+        party.world.connect(player);
+    }
+    party.world.settle();
+    assert_eq!(party.members(), before, "the same ids, and the same lives");
+    party.play(20);
+    let result = party.finish();
+    assert!(result.is_ok(), "{result:?}");
+}
+
+#[test]
+fn a_flooder_does_not_delay_a_player_on_somebodys_downlink() {
+    let slow = WorldConfig {
+        link: LinkConfig {
+            latency: Duration::from_millis(10),
+            bytes_per_second: Some(500_000),
+            ..LinkConfig::PERFECT
+        },
+        ..WorldConfig::seeded(11)
+    };
+    let mut party = Party::with_players(World::new(slow), 4);
+    let [flooder, copier, player, target] = party.players[..] else {
+        panic!("four players");
+    };
+    // Two fill the target's line twice over, one of them with the class that the player has too.
+    for round in 0..100 {
+        for _ in 0..6 {
+            party.world.send(copier, Target::One(target), 1, 1400);
+            party.world.send(flooder, Target::One(target), 2, 300);
+        }
+        if round % 10 == 0 {
+            party.world.send(player, Target::One(target), 3, 90);
+            let sent = party.world.now();
+            party.world.run_for(Duration::from_millis(40));
+            let arrived = party.world.arrived_at(target, 3).expect("it has arrived");
+            assert!(arrived >= sent, "round {round}: it still waits");
+        } else {
+            party.world.run_for(Duration::from_millis(10));
+        }
+    }
+}
+
+#[test]
 fn a_busy_lan_is_not_held_to_what_one_player_may_send() {
     let perfect = WorldConfig {
         link: LinkConfig::PERFECT,

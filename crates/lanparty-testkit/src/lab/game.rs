@@ -71,13 +71,12 @@ impl DoomServer {
         })
     }
 
-    /// How often the server has lost or dismissed a player.
+    /// How often the server has given a player up. (That a *resend request* timed out is its everyday.)
     pub fn players_lost(&self) -> usize {
-        let events = self.events();
-        ["timed out", "disconnected", "disconnecting"]
-            .iter()
-            .map(|sign| events.matches(sign).count())
-            .sum()
+        let lost = |line: &&str| {
+            (line.contains("server: client at") && line.contains("timed out")) || line.contains("no player clients left")
+        };
+        self.events().lines().filter(lost).count()
     }
 
     /// True while the server runs.

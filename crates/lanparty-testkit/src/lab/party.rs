@@ -64,6 +64,7 @@ pub struct Party {
     gateway: Option<Process>,
     players: Vec<Option<Process>>,
     binaries: PathBuf,
+    unguarded_relay: bool,
     /// The machines.
     pub lab: Lab,
 }
@@ -79,7 +80,22 @@ impl Party {
             gateway: None,
             players,
             binaries,
+            unguarded_relay: false,
             lab,
+        })
+    }
+
+    /// Uses from now on the relay that forwards whatever members send, so that a test sees what the LAN gateway stops alone.
+    pub fn use_unguarded_relay(&mut self) -> Result<(), LabError> {
+        self.unguarded_relay = true;
+        let program = self.binary(Who::Relay);
+        if Path::new(&program).is_file() {
+            return Ok(());
+        }
+        Err(LabError::Missing {
+            program,
+            remedy: "`cargo xtask test` builds it: lanparty-relay with --features test-unguarded, kept under this name"
+                .to_owned(),
         })
     }
 
@@ -277,10 +293,15 @@ impl Party {
 
     /// The path of the binary for a role.
     pub fn binary(&self, who: Who) -> String {
-        self.binaries.join(who.program()).display().to_string()
+        let name = match who {
+            Who::Relay if self.unguarded_relay => "lanparty-relay-unguarded",
+            Who::Relay | Who::Gateway | Who::Player(_) => who.program(),
+        };
+        self.binaries.join(name).display().to_string()
     }
 
-    fn certificate(&self) -> String {
+    /// The relay's own certificate, once it runs.
+    pub fn certificate(&self) -> String {
         self.lab
             .internet
             .relay

@@ -180,7 +180,7 @@ impl Capture {
         });
         found.map_err(|error| match error {
             LabError::Timeout { what, waited, .. } => {
-                let detail = format!("; {} frames were seen:\n{}", self.lock().len(), self.summary());
+                let detail = format!("; {} frames were seen:\n{}", self.count(|_| true), self.summary());
                 LabError::Timeout { what, waited, detail }
             }
             other => other,

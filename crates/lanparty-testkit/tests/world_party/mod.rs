@@ -9,6 +9,7 @@ use lanparty_testkit::world::{
     Failure, World,
     ledger::{Station, Summary, Target},
 };
+use lanparty_wire::{Incarnation, MemberId};
 use rand::Rng;
 
 const PLAYERS: usize = 29;
@@ -72,9 +73,7 @@ impl<F: Forwarding> Party<F> {
 
     /// Everybody comes back, everything arrives, and the book is balanced.
     pub fn finish(mut self) -> Result<Summary, Failure> {
-        while !self.away.is_empty() {
-            self.come_back();
-        }
+        self.come_all_back();
         self.world.settle();
         for _ in 0..10 {
             self.talk();
@@ -83,6 +82,24 @@ impl<F: Forwarding> Party<F> {
         self.world.run_for(Duration::from_secs(70));
         self.world.tables()?;
         self.world.verdict()
+    }
+
+    pub fn come_all_back(&mut self) {
+        while !self.away.is_empty() {
+            self.come_back();
+        }
+    }
+
+    /// Everybody's seat, the LAN gateway's first.
+    pub fn seats(&self) -> Vec<usize> {
+        let players = self.players.iter().map(|&player| seat(player));
+        [self.gateway].into_iter().chain(players).collect()
+    }
+
+    /// Who everybody is in the room, seat by seat.
+    pub fn members(&self) -> Vec<Option<(MemberId, Incarnation)>> {
+        let nodes = self.seats().into_iter().map(|seat| self.world.node(seat));
+        nodes.map(|node| node?.member()).collect()
     }
 
     fn pause(&mut self, most: u64) {
