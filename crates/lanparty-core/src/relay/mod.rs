@@ -17,3 +17,6 @@ pub use ingress::{Forward, Ingress, IngressConfig};
 pub use reservation::{SavedReservation, SavedRoom, SavedRooms, UnixTime};
 pub use rooms::{Admission, Departure, Join, Refusal, RoomLimits, Rooms, Seat};
 pub use roster::{Entry, Groups, Roster, Targets};
+
+#[cfg(test)]
+mod tests;
