@@ -4,6 +4,8 @@
 //! window, a test) reads the same words. Fields may be added; a field's meaning never changes under one
 //! [`STATUS_VERSION`]. Durations carry their unit in their name; times are seconds since the Unix epoch.
 
+mod relay;
+
 use std::net::{IpAddr, SocketAddr};
 
 use lanparty_wire::{
@@ -12,6 +14,8 @@ use lanparty_wire::{
     host::Prefix,
 };
 use serde::{Deserialize, Serialize};
+
+pub use relay::{Handshakes, RelayStatus, RoomStatus};
 
 /// Counts incompatible changes of [`Status`].
 pub const STATUS_VERSION: u16 = 1;
@@ -384,46 +388,6 @@ impl MemberStatus {
     }
 }
 
-/// A relay.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct RelayStatus {
-    pub listen: SocketAddr,
-    /// The pin that endpoints give with `--relay-pin`.
-    #[serde(default)]
-    pub pin: String,
-    /// Connections that live, joined or not.
-    #[serde(default)]
-    pub connections: u32,
-    #[serde(default)]
-    pub handshakes: Handshakes,
-    #[serde(default)]
-    pub rooms: Vec<RoomStatus>,
-}
-
-/// What became of those who knocked since the start.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Handshakes {
-    pub accepted: u64,
-    /// Asked to prove their address first.
-    pub retried: u64,
-    /// Turned away because of a limit.
-    pub refused: u64,
-    pub failed: u64,
-}
-
-/// A room on a relay.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct RoomStatus {
-    pub room: RoomCode,
-    #[serde(default)]
-    pub sealed: bool,
-    #[serde(default)]
-    pub gateway: Option<MemberId>,
-    #[serde(default)]
-    pub members: Vec<MemberStatus>,
-}
-
 /// A name from the network as it may reach a terminal: one line, at most 64 characters, nothing that steers the terminal.
 pub fn printable(name: &str) -> String {
     name.chars()
@@ -438,54 +402,4 @@ fn is_invisible(c: char) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_status_survives_json_and_an_older_one_is_understood() {
-        let mut status = Status::new(Program::Client);
-        status.drops.count(lanparty_wire::DropReason::Jumbo);
-        let mut endpoint = EndpointStatus::new("relay.example".parse().unwrap(), "ABCD".parse().unwrap());
-        endpoint.dhcp = Dhcp::Bound {
-            address: "10.73.42.51/24".parse().unwrap(),
-            server: None,
-            lease_s: Some(60),
-        };
-        endpoint
-            .members
-            .push(MemberStatus::new(MemberId::new(7).unwrap(), Role::Gateway));
-        status.endpoint = Some(endpoint);
-        let json = serde_json::to_string(&status).unwrap();
-        assert_eq!(serde_json::from_str::<Status>(&json).unwrap(), status);
-
-        let old = r#"{"version":1,"program":"relay","relay":{"listen":"[::]:443"},"colour":"red"}"#;
-        assert_eq!(
-            serde_json::from_str::<Status>(old).unwrap().relay.unwrap().rooms,
-            []
-        );
-    }
-
-    #[test]
-    fn a_routable_ipv4_address_is_shown_first() {
-        let mut interface: InterfaceStatus = serde_json::from_str(r#"{"name":"lanparty0"}"#).unwrap();
-        assert_eq!(interface.preferred_address(), None);
-        let addresses = ["fe80::1/64", "2001:db8::1/64", "169.254.3.4/16", "10.73.42.51/24"];
-        for text in addresses {
-            interface.addresses.push(text.parse().unwrap());
-        }
-        for expected in addresses.iter().rev().take(2) {
-            assert_eq!(interface.preferred_address().unwrap().to_string(), *expected);
-            interface.addresses.pop();
-        }
-        assert_eq!(
-            interface.preferred_address().unwrap().to_string(),
-            "2001:db8::1/64"
-        );
-    }
-
-    #[test]
-    fn names_cannot_steer_a_terminal() {
-        assert_eq!(printable("ada\u{1b}[31m\nroot\u{202e}"), "ada[31mroot");
-        assert_eq!(printable(&"x".repeat(500)).len(), 64);
-    }
-}
+mod tests;

@@ -26,8 +26,8 @@ use lanparty_os::{
     privileges::{self, Privilege},
     transaction::{Transaction, TransactionError},
 };
-use lanparty_quic::{Trust, TrustOutcome};
-use lanparty_wire::{LeaveReason, control::Role};
+use lanparty_quic::{Identity, Trust, TrustOutcome};
+use lanparty_wire::{LeaveReason, Mac, MemberId, control::Role};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
@@ -78,7 +78,29 @@ async fn evening(party: Party, state_dir: &Path) -> Result<(), Failure> {
     let tap = adapter.create().map_err(adapter_failure)?;
     let network = Network::open().map_err(unexpected)?;
     let snapshot = network.snapshot().await.map_err(unexpected)?;
-    let config = EndpointConfig {
+    let config = endpoint_config(
+        &party,
+        install.identity,
+        mac,
+        state_dir,
+        never_carry(&snapshot, &party.tap),
+    );
+    let outcome = play(&party, config, tap, adapter.clone(), network, state_dir).await;
+    let undone = block_in_place(|| adapter.close()).map_err(adapter_failure);
+    for (undo, error) in undone?.failed {
+        tracing::warn!(?undo, %error, "a change to this machine could not be undone; the next start tries again");
+    }
+    outcome
+}
+
+fn endpoint_config(
+    party: &Party,
+    identity: Identity,
+    mac: Mac,
+    state_dir: &Path,
+    avoid_interfaces: Vec<String>,
+) -> EndpointConfig {
+    EndpointConfig {
         role: Role::Client,
         room: party.room.clone(),
         mac: Some(mac),
@@ -86,7 +108,7 @@ async fn evening(party: Party, state_dir: &Path) -> Result<(), Failure> {
         software: concat!("lanparty-client ", env!("CARGO_PKG_VERSION")).to_owned(),
         mtu: party.mtu,
         relay: party.relay.clone(),
-        identity: install.identity,
+        identity,
         trust: Trust {
             pin: party.relay_pin,
             ca_cert: party.relay_ca_cert.clone(),
@@ -94,14 +116,8 @@ async fn evening(party: Party, state_dir: &Path) -> Result<(), Failure> {
             store: state_dir.join("known-relays.json"),
         },
         limits: Limits::default(),
-        avoid_interfaces: never_carry(&snapshot, &party.tap),
-    };
-    let outcome = play(&party, config, tap, adapter.clone(), network, state_dir).await;
-    let undone = block_in_place(|| adapter.close()).map_err(adapter_failure);
-    for (undo, error) in undone?.failed {
-        tracing::warn!(?undo, %error, "a change to this machine could not be undone; the next start tries again");
+        avoid_interfaces,
     }
-    outcome
 }
 
 async fn play(
@@ -277,7 +293,7 @@ impl Player {
         }
     }
 
-    fn gateway(&self) -> Option<lanparty_wire::MemberId> {
+    fn gateway(&self) -> Option<MemberId> {
         let status = self.status.borrow();
         Some(status.endpoint.as_ref()?.gateway.as_ref()?.member)
     }
