@@ -5,6 +5,7 @@
 //! go to standard output, logs to standard error.
 
 mod adapter;
+mod failure;
 mod identity;
 mod lease;
 mod outlook;

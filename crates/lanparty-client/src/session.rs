@@ -20,11 +20,11 @@ use lanparty_core::{guard::Limits, host::never_carry, node::Event};
 use lanparty_node::{EndpointConfig, EndpointError, EndpointEvent, EndpointHandle, endpoint};
 use lanparty_os::{
     device::{DeviceError, tap::Tap},
-    dhcp::{DhcpClient, DhcpError, DhcpEvent, DhcpOptions},
-    dirs::{DirError, StateDir},
+    dhcp::{DhcpClient, DhcpEvent, DhcpOptions},
+    dirs::StateDir,
     network::{Network, Watch},
     privileges::{self, Privilege},
-    transaction::{Transaction, TransactionError},
+    transaction::Transaction,
 };
 use lanparty_quic::{Identity, Trust, TrustOutcome};
 use lanparty_wire::{LeaveReason, Mac, MemberId, control::Role};
@@ -38,6 +38,9 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::{
     adapter::{Adapter, AdapterError},
+    failure::{
+        adapter_failure, dhcp_failure, endpoint_failure, state_failure, transaction_failure, unexpected,
+    },
     identity::Install,
     lease::LeaseKeeper,
     outlook::{self, say},
@@ -375,41 +378,4 @@ async fn maybe<F: Future>(future: Option<F>) -> F::Output {
         Some(future) => future.await,
         None => pending().await,
     }
-}
-
-fn unexpected(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
-    Failure::new(ExitCode::Unexpected, error)
-}
-
-fn state_failure(error: DirError) -> Failure {
-    match error {
-        DirError::InUse { .. } => Failure::new(ExitCode::AlreadyRunning, error),
-        DirError::Io { .. } | DirError::NoDefault => Failure::new(ExitCode::Host, error),
-    }
-}
-
-fn transaction_failure(error: TransactionError) -> Failure {
-    match error {
-        TransactionError::OwnerAlive { .. } => Failure::new(ExitCode::AlreadyRunning, error),
-        error => Failure::new(ExitCode::Host, error),
-    }
-}
-
-fn adapter_failure(error: AdapterError) -> Failure {
-    Failure::new(ExitCode::Host, error)
-}
-
-fn dhcp_failure(error: DhcpError) -> Failure {
-    Failure::new(ExitCode::Host, error).advise("or leave --dhcp out and give the adapter an address by hand")
-}
-
-fn endpoint_failure(error: EndpointError) -> Failure {
-    let code = match error {
-        EndpointError::Rejected { .. } | EndpointError::Displaced | EndpointError::Kicked => {
-            ExitCode::Refused
-        }
-        EndpointError::Untrusted(_) => ExitCode::Trust,
-        EndpointError::Device(_) => ExitCode::Host,
-    };
-    Failure::new(code, error)
 }
