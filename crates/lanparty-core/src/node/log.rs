@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use lanparty_wire::{Action, DropReason, EtherView, Header, MemberId};
 
 /// How long a reason is not named again.
-const QUIET: Duration = Duration::from_secs(10);
+const QUIET: Duration = Duration::from_secs(60);
 
 /// Which reasons were named when.
 #[derive(Debug)]

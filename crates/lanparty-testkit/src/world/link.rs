@@ -36,7 +36,8 @@ impl LinkConfig {
         jitter: Duration::from_millis(10),
         loss: 0.02,
         reorder: 0.05,
-        bytes_per_second: None,
+        // 10 Mbit/s: a few frames at once have to queue.
+        bytes_per_second: Some(1_250_000),
     };
 }
 
@@ -142,6 +143,7 @@ mod tests {
     fn without_jitter_and_reordering_everything_stays_in_order() {
         let config = LinkConfig {
             reorder: 0.0,
+            bytes_per_second: None,
             ..LinkConfig::HOME
         };
         let mut link = Link::new(config, 1);

@@ -105,6 +105,16 @@ impl<F: Forwarding> World<F> {
         }
     }
 
+    /// The relay is killed and comes back. Members notice at their next packet, and lose their connections.
+    pub fn restart_relay(&mut self) {
+        for conn in self.relay.restart(self.now) {
+            let connection = &self.connections[conn.0];
+            if connection.is_open {
+                self.lose_connection(connection.seat);
+            }
+        }
+    }
+
     pub(super) fn open_connection(&mut self, seat: usize) -> Conn {
         let conn = Conn(self.connections.len());
         let (up, down) = (self.seed_for(), self.seed_for());

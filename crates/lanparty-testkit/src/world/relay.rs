@@ -78,6 +78,14 @@ impl Relay {
         }
     }
 
+    /// The process is killed and started again: what it keeps on disk is all that it knows. Returns the connections that it had.
+    pub fn restart(&mut self, at: Duration) -> Vec<Conn> {
+        let saved = self.rooms.save();
+        self.rooms = Rooms::restore(RoomLimits::default(), saved, unix(at));
+        self.roster = Arc::new(Roster::new([]));
+        std::mem::take(&mut self.members).into_keys().collect()
+    }
+
     /// Somebody asks to be let in.
     pub fn hello(
         &mut self,
