@@ -20,8 +20,9 @@ pub fn run(data: &[u8]) {
 fn hostile(script: &[u8]) {
     let mut now = start();
     let mut drops = DropCounters::default();
-    let mut table = Reassembler::new(2048);
-    for step in script.chunks_exact(8) {
+    let mut table = Reassembler::new(4096);
+    // A hundred of the longest payloads fill the table; more would only be slow.
+    for step in script.chunks_exact(8).take(128) {
         let [payload, wait, o1, o2, t1, t2, len, content] = *step else {
             return;
         };
