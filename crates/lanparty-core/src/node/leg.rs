@@ -61,9 +61,14 @@ impl Leg {
 mod tests {
     use super::*;
 
+    #[allow(clippy::disallowed_methods)]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
     #[test]
     fn a_young_leg_is_trusted_with_more_than_it_has() {
-        let start = Instant::now();
+        let start = start();
         let mut leg = Leg::new(start, 1162);
         assert_eq!(leg.lasting_budget(start), ASSUMED_BUDGET);
         assert!(leg.set(start + Duration::from_secs(1), 1302));
@@ -73,7 +78,7 @@ mod tests {
 
     #[test]
     fn one_that_lost_budget_has_shown_it() {
-        let start = Instant::now();
+        let start = start();
         let mut leg = Leg::new(start, 1414);
         assert!(leg.set(start, 1162));
         assert_eq!(leg.lasting_budget(start), 1162);
