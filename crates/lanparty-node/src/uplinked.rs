@@ -174,7 +174,8 @@ where
                 EndpointError::Displaced
             });
         }
-        self.problem = Some(closed.to_string());
+        // What a dial beside it has met since is newer than what this silence means.
+        self.problem.get_or_insert_with(|| closed.to_string());
         self.tell_lost(closed.to_string());
         self.publish(now);
         Ok(())
