@@ -61,8 +61,11 @@ const RECREATE: Duration = Duration::from_secs(1);
 pub fn run(common: &CommonArgs, party: Party, state_dir: &Path) -> Result<(), Failure> {
     cli::init_logging(common.log_format, common.verbose, LevelFilter::WARN)?;
     let state = StateDir::open(state_dir).map_err(state_failure)?;
-    // Before the runtime starts its threads, which inherit what is left. The DHCP client needs raw frames.
-    privileges::keep(&[Privilege::ConfigureNetwork, Privilege::RawFrames])
+    // Before the runtime starts its threads, which inherit what is left. The DHCP client asks with raw frames, and renews
+    // from port 68.
+    let mut needed = vec![Privilege::ConfigureNetwork, Privilege::RawFrames];
+    needed.extend(party.dhcp.then_some(Privilege::LowPorts));
+    privileges::keep(&needed)
         .map_err(|error| Failure::new(ExitCode::Host, error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
