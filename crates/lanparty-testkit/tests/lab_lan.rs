@@ -240,7 +240,8 @@ fn running_processes_hold_only_the_capabilities_they_need() {
     let allowed = [
         (Who::Relay, NET_BIND_SERVICE),
         (Who::Gateway, NET_ADMIN | NET_RAW),
-        (Who::Player(0), NET_ADMIN | NET_RAW),
+        // Its DHCP client renews from port 68.
+        (Who::Player(0), NET_ADMIN | NET_RAW | NET_BIND_SERVICE),
     ];
     for (who, needed) in allowed {
         let held = party.process(who).unwrap().effective_capabilities().unwrap();
