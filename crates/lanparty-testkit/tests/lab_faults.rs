@@ -21,6 +21,7 @@ use serde_json::Value;
 /// How long after the end of a fault the session may take.
 const BACK: Duration = Duration::from_secs(3);
 const BACK_AFTER_RELAY: Duration = Duration::from_secs(5);
+const BACK_AFTER_CRASH: Duration = Duration::from_secs(8);
 const PLAYER: Who = Who::Player(0);
 
 struct Scene {
@@ -91,6 +92,16 @@ fn a_killed_lan_gateway() {
     thread::sleep(Duration::from_secs(2));
     scene.party.launch(Who::Gateway).unwrap();
     before.is_back(&mut scene, Instant::now(), BACK, Game::GoesOn);
+}
+
+#[test]
+fn a_killed_client() {
+    let mut scene = scene();
+    let before = Session::of(&mut scene);
+    scene.party.crash(PLAYER);
+    scene.party.launch(PLAYER).unwrap();
+    // It is another process now, and its DHCP client has to ask again.
+    before.is_back(&mut scene, Instant::now(), BACK_AFTER_CRASH, Game::MayHaveGivenUp);
 }
 
 #[test]
@@ -227,7 +238,7 @@ impl Session {
             .filter(|(who, pid)| restarted(*who, *pid, party))
             .map(|(who, _)| *who)
             .collect();
-        // The fault itself restarts relay or LAN gateway; nobody else may.
+        // The fault itself restarts one of them; nobody else may.
         assert!(
             strangers.len() <= 1 && !strangers.contains(&PLAYER),
             "restarted: {strangers:?}"

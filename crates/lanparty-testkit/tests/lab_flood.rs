@@ -44,7 +44,11 @@ fn rooms_play_on_and_memory_stays_flat_while_the_relay_is_flooded() {
     drop(flood);
     let (asked, answered) = game.end();
 
-    println!("{packets} packets; {answered} of {asked} answers; {early} KiB then {late} KiB");
+    let sockets = party
+        .machine(Who::Relay)
+        .run("nstat -az UdpInDatagrams UdpRcvbufErrors")
+        .unwrap();
+    println!("{packets} packets; {answered} of {asked} answers; {early} KiB then {late} KiB; {sockets}");
     assert!(
         packets >= 12_000 * LENGTH.as_secs() * 9 / 10,
         "the flood was a trickle: {packets}"

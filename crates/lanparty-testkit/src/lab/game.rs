@@ -74,7 +74,8 @@ impl DoomServer {
     /// How often the server has given a player up. (That a *resend request* timed out is its everyday.)
     pub fn players_lost(&self) -> usize {
         let lost = |line: &&str| {
-            (line.contains("server: client at") && line.contains("timed out")) || line.contains("no player clients left")
+            (line.contains("server: client at") && line.contains("timed out"))
+                || line.contains("no player clients left")
         };
         self.events().lines().filter(lost).count()
     }

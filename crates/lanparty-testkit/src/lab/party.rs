@@ -65,6 +65,8 @@ pub struct Party {
     players: Vec<Option<Process>>,
     binaries: PathBuf,
     unguarded_relay: bool,
+    /// What endpoints are given as `--relay`.
+    meeting_point: String,
     /// The machines.
     pub lab: Lab,
 }
@@ -81,6 +83,7 @@ impl Party {
             players,
             binaries,
             unguarded_relay: false,
+            meeting_point: RELAY_NAME.to_owned(),
             lab,
         })
     }
@@ -97,6 +100,11 @@ impl Party {
             remedy: "`cargo xtask test` builds it: lanparty-relay with --features test-unguarded, kept under this name"
                 .to_owned(),
         })
+    }
+
+    /// Endpoints that are started from now on find the relay at this name or address.
+    pub fn meet_at(&mut self, relay: &str) {
+        relay.clone_into(&mut self.meeting_point);
     }
 
     /// Builds the lab, starts everything, and waits until every player has his lease.
@@ -124,13 +132,14 @@ impl Party {
         let program = self.binary(who);
         let state = self.state_dir(who);
         let certificate = self.certificate();
+        let relay = self.meeting_point.clone();
         let mut words: Vec<&str> = vec![&program, "--state-dir", &state];
         match who {
             Who::Relay => words.extend(["--listen", "443/udp", "--dev-cert-der-out", &certificate]),
             Who::Gateway | Who::Player(_) => {
                 words.extend([
                     "--relay",
-                    RELAY_NAME,
+                    &relay,
                     "--relay-ca-cert",
                     &certificate,
                     "--room",
