@@ -120,7 +120,7 @@ fn deny() -> Result<()> {
 }
 
 fn lab_steps(steps: &mut Steps, files: &BTreeMap<String, usize>, filter: Option<&str>) {
-    steps.check("the three binaries, as the lab runs them", binaries::build);
+    steps.check("the binaries, as the lab runs them", binaries::build_for_tests);
     for name in files.keys() {
         // Tests of one file share a lab, so they run in one process and one after the other.
         let mut command = cargo(&[
