@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_millis(150);
 const GOODBYE: Duration = Duration::from_millis(300);
 /// Control messages that a member may send at once, and how long each one after that makes it wait.
 const CONTROL_BURST: u32 = 200;
-const CONTROL_INTERVAL: Duration = Duration::from_millis(20);
+const CONTROL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What others need of a member.
 #[derive(Debug)]
@@ -43,7 +43,6 @@ pub struct Member {
     pub received: Received,
     /// What it last said about itself.
     pub reported: Mutex<Option<Stats>>,
-    since: Instant,
     outbox: Outbox,
     dismissed: watch::Sender<Option<LeaveReason>>,
 }
@@ -54,7 +53,6 @@ impl Member {
             egress: Egress::new(link),
             received: Received::default(),
             reported: Mutex::new(None),
-            since: Instant::now(),
             outbox: Outbox::default(),
             dismissed: watch::Sender::new(None),
         }
@@ -74,11 +72,6 @@ impl Member {
         if self.outbox.push(message, receipt).is_err() {
             self.dismiss(LeaveReason::ConnectionLost);
         }
-    }
-
-    /// Milliseconds since it joined.
-    pub fn age(&self, now: Instant) -> u64 {
-        u64::try_from(now.saturating_duration_since(self.since).as_millis()).unwrap_or(u64::MAX)
     }
 }
 
@@ -179,6 +172,8 @@ async fn converse(
 ) -> LeaveReason {
     let mut budgets = link.budget_changes();
     let mut pace = Pace::new(Instant::now());
+    // It may have changed since the member was let in.
+    budgets.mark_changed();
     loop {
         tokio::select! {
             message = receiver.recv() => match message {

@@ -20,8 +20,6 @@ use crate::{egress::Parcel, member::Member, registry::SharedRoster};
 pub struct Received {
     pub datagrams: AtomicU64,
     pub bytes: AtomicU64,
-    /// Milliseconds of the process's life when the last one came.
-    pub last_ms: AtomicU64,
     pub drops: Mutex<DropCounters>,
 }
 
@@ -46,7 +44,7 @@ pub async fn read(
                 }
             }
         }
-        publish(&member.received, &ingress, member.age(now), dropped);
+        publish(&member.received, &ingress, dropped);
         if ingress.is_over_malformed_limit() {
             tracing::warn!(%room, member = %id, malformed = ingress.malformed(), "a member sends malformed datagrams and is disconnected");
             member.dismiss(LeaveReason::Malformed);
@@ -70,11 +68,10 @@ fn send(now: Instant, source: MemberId, datagram: &Bytes, forward: &Forward<'_, 
     });
 }
 
-fn publish(received: &Received, ingress: &Ingress, age_ms: u64, dropped_before: u64) {
+fn publish(received: &Received, ingress: &Ingress, dropped_before: u64) {
     let (datagrams, bytes) = ingress.received();
     received.datagrams.store(datagrams, Ordering::Relaxed);
     received.bytes.store(bytes, Ordering::Relaxed);
-    received.last_ms.store(age_ms, Ordering::Relaxed);
     if ingress.drops().total() != dropped_before {
         *received.drops.lock() = ingress.drops().clone();
     }

@@ -106,6 +106,7 @@ pub async fn run(listener: Listener, plan: Plan, mut memory: Memory) -> Result<(
     let _server = serve_status(&socket, statuses).map_err(|error| Failure::new(ExitCode::Host, error))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(host)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(host)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(host)?;
     let memory = Arc::new(memory);
     let keeper = tokio::spawn(keep_table(relay.clone(), memory.clone()));
     let reporter = tokio::spawn(report::run(relay.clone(), status));
@@ -113,6 +114,7 @@ pub async fn run(listener: Listener, plan: Plan, mut memory: Memory) -> Result<(
         () = open_door(&relay) => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        _ = hangup.recv() => {}
     }
     stop(&relay).await;
     keeper.abort();

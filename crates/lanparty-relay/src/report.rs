@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    net::SocketAddr,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -115,20 +116,20 @@ impl Books {
         let place = format!("room {room}, member {}", described.id);
         book.log.due(now, &drops).for_each(|notice| notice.log(&place));
         book.seen = (traffic, drops.clone());
-        let silent = member
-            .age(now)
-            .saturating_sub(received.last_ms.load(Ordering::Relaxed));
+        let link = member.egress.link();
+        let silent = now.saturating_duration_since(link.last_received());
+        let remote = link.remote_address();
         MemberStatus {
             incarnation: Some(described.incarnation),
             name: described.name.clone(),
             mac: described.mac,
             identity: Some(described.identity),
-            rtt_us: u64::try_from(member.egress.link().rtt().as_micros()).ok(),
+            rtt_us: u64::try_from(link.rtt().as_micros()).ok(),
             budget: Some(described.budget),
             lan_link: described.lan_link,
-            last_seen_s: Some(silent / 1000),
+            last_seen_s: Some(silent.as_secs()),
             drops,
-            remote: Some(member.egress.link().remote_address()),
+            remote: Some(SocketAddr::new(remote.ip().to_canonical(), remote.port())),
             traffic: Some(traffic),
             reported: member.reported.lock().clone(),
             ..MemberStatus::new(described.id, described.role)

@@ -124,6 +124,14 @@ impl Settings {
                 "give both, or none to use a certificate of the relay's own",
             ));
         }
+        let unknown = self.limits.as_ref().map(|limits| limits.unknown_unicast);
+        if unknown.is_some_and(|rate| rate != Limits::default().unknown_unicast) {
+            return Err(wrong(
+                "limits.unknown_unicast is not the relay's: only endpoints know which stations are unknown"
+                    .into(),
+                "set it in the file of the LAN gateway",
+            ));
+        }
         // A file is not seen by the command line's own range checks.
         let members = usize::from(self.room_limits().max_members);
         if !(2..=usize::from(MOST_MEMBERS)).contains(&members) {
@@ -202,6 +210,7 @@ mod tests {
     #[test]
     fn a_file_is_held_to_the_same_ranges_as_flags() {
         for text in [
+            "[limits.unknown_unicast]\nper_second = 1\nburst = 1\n",
             "max-members = 1\n",
             "max-rooms = 0\n",
             "max-connections-per-address = 0\n",

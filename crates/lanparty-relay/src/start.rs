@@ -105,9 +105,9 @@ fn bind(listen: ListenAddress) -> Result<UdpSocket, Failure> {
     let bound = match Listener::bind(address) {
         Err(ListenError::Bind(_, error))
             if address.ip() == std::net::Ipv6Addr::UNSPECIFIED
-                && matches!(
+                && !matches!(
                     error.kind(),
-                    std::io::ErrorKind::Unsupported | std::io::ErrorKind::AddrNotAvailable
+                    std::io::ErrorKind::AddrInUse | std::io::ErrorKind::PermissionDenied
                 ) =>
         {
             Listener::bind(SocketAddr::new(

@@ -185,6 +185,11 @@ impl BareMember {
         received
     }
 
+    /// Stops everything of this member for so long, as a machine that hangs does: it reads, answers and acknowledges nothing.
+    pub fn freeze(&self, length: Duration) {
+        self.runtime.spawn(async move { std::thread::sleep(length) });
+    }
+
     /// The connection itself.
     pub fn link(&self) -> &Link {
         &self.link

@@ -105,10 +105,18 @@ impl Relay {
         }
     }
 
+    pub fn memory_kib(&self) -> u64 {
+        self.line_of_proc("VmRSS:").parse().unwrap()
+    }
+
     pub fn capabilities(&self) -> u64 {
+        u64::from_str_radix(&self.line_of_proc("CapEff:"), 16).unwrap()
+    }
+
+    fn line_of_proc(&self, name: &str) -> String {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("CapEff:")).unwrap();
-        u64::from_str_radix(line.split_whitespace().nth(1).unwrap(), 16).unwrap()
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().to_owned()
     }
 }
 
@@ -176,11 +184,11 @@ pub fn mac(last: u8) -> Mac {
     Mac([2, 0, 0, 0, 0, last])
 }
 
-/// A frame that every guard lets through, with a mark to know it by.
+/// A frame (of IPX) that every guard lets through, with a mark to know it by.
 pub fn frame(source: u8, destination: Mac, mark: u8) -> Vec<u8> {
     let mut frame = destination.0.to_vec();
     frame.extend(mac(source).0);
-    frame.extend([0x88, 0xb5]);
+    frame.extend([0x81, 0x37]);
     frame.resize(60, mark);
     frame
 }

@@ -252,6 +252,38 @@ fn reports_of_members_are_kept_for_the_operator() {
 }
 
 #[test]
+fn a_member_that_hangs_delays_nobody_else_and_costs_little() {
+    let relay = Relay::start(&[]);
+    let machines = [Machine::new(), Machine::new(), Machine::new()];
+    let slow = machines[0].player(&relay, 1);
+    let mut bob = machines[1].player(&relay, 2);
+    let eve = machines[2].player(&relay, 3);
+    let before = relay.memory_kib();
+    slow.freeze(Duration::from_secs(4));
+    let (to_slow, to_eve) = (Destination::Member(slow.id()), Destination::Member(eve.id()));
+    let mut bulk = frame(2, mac(1), 1);
+    bulk.resize(1100, 1);
+    for round in 0..4000_u32 {
+        bob.send_frame(to_slow, Class::Bulk, &bulk).unwrap();
+        if round % 100 == 0 {
+            bob.send_frame(to_eve, Class::Interactive, &frame(2, mac(3), 7))
+                .unwrap();
+        }
+    }
+    assert_eq!(marks(&eve, LATE), [7; 40]);
+    let status = relay.wait_status("full queue", |status| status.drops.of(DropReason::QueueFull) > 0);
+    let room = &status.relay.as_ref().unwrap().rooms[0];
+    let slow = room.members.iter().find(|member| member.id == slow.id()).unwrap();
+    assert_eq!(
+        slow.drops.of(DropReason::QueueFull),
+        status.drops.of(DropReason::QueueFull)
+    );
+    assert_eq!(status.drops.total(), status.drops.of(DropReason::QueueFull));
+    let grown = relay.memory_kib().saturating_sub(before);
+    assert!(grown < 16 * 1024, "{grown} KiB for one hanging member");
+}
+
+#[test]
 fn one_socket_serves_both_families() {
     let relay = Relay::start_on("[::]:0");
     let (ada, bob) = (Machine::new(), Machine::new());
