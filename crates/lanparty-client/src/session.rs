@@ -65,8 +65,7 @@ pub fn run(common: &CommonArgs, party: Party, state_dir: &Path) -> Result<(), Fa
     // from port 68.
     let mut needed = vec![Privilege::ConfigureNetwork, Privilege::RawFrames];
     needed.extend(party.dhcp.then_some(Privilege::LowPorts));
-    privileges::keep(&needed)
-        .map_err(|error| Failure::new(ExitCode::Host, error))?;
+    privileges::keep(&needed).map_err(|error| Failure::new(ExitCode::Host, error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

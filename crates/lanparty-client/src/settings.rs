@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, str::FromStr};
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, builder::BoolishValueParser};
 use lanparty_api::{
     cli::{CommonArgs, EXIT_CODES_HELP, ExitCode, Failure, StatusArgs},
     layer,
@@ -78,7 +78,7 @@ pub struct Settings {
     pub name: Option<String>,
     /// Get an address from the party's DHCP server
     #[arg(long, value_name = "BOOL", env = "LANPARTY_DHCP", num_args = 0..=1, require_equals = true,
-          default_missing_value = "true", hide_possible_values = true)]
+          default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true)]
     pub dhcp: Option<bool>,
     /// The network adapter to create [default: lanparty0]
     #[arg(long, value_name = "NAME", env = "LANPARTY_TAP_NAME")]
@@ -286,6 +286,7 @@ mod tests {
         let (_, file) = parse_text::<Settings>("f".as_ref(), "dhcp = true\nmtu = 1280\n").unwrap();
         let merged = lanparty_api::cli::Layer::over(settings("lanparty-client --dhcp=false"), file);
         assert_eq!((merged.dhcp, merged.mtu), (Some(false), Some(InnerMtu(1280))));
+        assert_eq!(settings("lanparty-client --dhcp=1").dhcp, Some(true));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `docs/protocol.md` is true: every example on it decodes, and encodes to the same again.
 
+#![allow(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
+
 use bytes::BytesMut;
 use lanparty_wire::{
     Class, Destination, EtherView, FragmentHeader, Header, Kind, MemberId, control::Message, ethertype,

@@ -209,6 +209,7 @@ fn one_line(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use lanparty_wire::{RelayAddress, RoomCode};
+    use proptest::prelude::*;
 
     use super::*;
     use crate::cli::LogFormat;
@@ -303,6 +304,17 @@ mod tests {
             error.to_string(),
             "could not read the settings file /nowhere/f.toml"
         );
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics_and_every_refusal_names_the_file(
+            words in prop::collection::vec("room|relay|limits|max-members|[a-z]{1,3}|=|\\[|\\]|\\{|\\}|'[a-z]*'|[0-9]{1,9}|\n|\\.|\"|#|é|,", 0..30)
+        ) {
+            if let Err(error) = read(&words.concat()) {
+                prop_assert!(error.to_string().starts_with("f.toml, line "), "{error}");
+            }
+        }
     }
 
     fn read(text: &str) -> Result<(CommonArgs, Example), SettingsError> {
