@@ -6,7 +6,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::PermissionsExt,
+    os::{fd::AsRawFd, unix::fs::PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -100,7 +100,7 @@ impl Drop for StatusServer {
 /// nobody. Needs a tokio runtime.
 ///
 /// # Errors
-/// The socket cannot be made, for example because its path is over 107 bytes.
+/// The socket cannot be made.
 pub fn serve_status(path: &Path, status: watch::Receiver<Status>) -> Result<StatusServer, LocalError> {
     let listener = listen(path).map_err(|source| LocalError::Serve {
         path: path.to_owned(),
@@ -120,7 +120,7 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
         Ok(()) | Err(_) => {}
     }
     let socket = UnixSocket::new_stream()?;
-    socket.bind(path)?;
+    socket.bind(Near::to(path)?.path())?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     socket.listen(MAX_CLIENTS as u32)
 }
@@ -211,7 +211,8 @@ pub async fn query(path: &Path) -> Result<Status, LocalError> {
 }
 
 async fn ask(path: &Path, request: &Request) -> io::Result<String> {
-    let stream = timeout(PATIENCE, UnixStream::connect(path)).await??;
+    let near = Near::to(path)?;
+    let stream = timeout(PATIENCE, UnixStream::connect(near.path())).await??;
     let (read, mut write) = stream.into_split();
     let mut bytes = serde_json::to_vec(request)?;
     bytes.push(b'\n');
@@ -223,6 +224,41 @@ async fn ask(path: &Path, request: &Request) -> io::Result<String> {
         Ok(line)
     } else {
         Err(io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+/// A way to a socket that is short enough for the system: 107 bytes on Linux, fewer elsewhere. A long one is gone by a descriptor
+/// of its directory, which lives as long as this.
+enum Near<'a> {
+    Plain(&'a Path),
+    ByDirectory { path: PathBuf, _directory: fs::File },
+}
+
+impl Near<'_> {
+    const MOST: usize = 100;
+
+    fn to(path: &Path) -> io::Result<Near<'_>> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Ok(Near::Plain(path));
+        };
+        if path.as_os_str().len() <= Near::MOST {
+            return Ok(Near::Plain(path));
+        }
+        let directory = fs::File::open(parent)?;
+        let path = Path::new("/proc/self/fd")
+            .join(directory.as_raw_fd().to_string())
+            .join(name);
+        Ok(Near::ByDirectory {
+            path,
+            _directory: directory,
+        })
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Near::Plain(path) => path,
+            Near::ByDirectory { path, .. } => path,
+        }
     }
 }
 
@@ -241,6 +277,19 @@ mod tests {
         assert_eq!(query(&path).await.unwrap().problem.as_deref(), Some("rain"));
         drop(server);
         assert!(matches!(query(&path).await, Err(LocalError::NotRunning { .. })));
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_state_dir_may_have_a_long_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("x".repeat(120));
+        fs::create_dir(&deep).unwrap();
+        let path = socket_path(&deep, Program::Client);
+        let (_sender, receiver) = watch::channel(Status::new(Program::Client));
+        let server = serve_status(&path, receiver).unwrap();
+        assert_eq!(query(&path).await.unwrap().program, Program::Client);
+        drop(server);
         assert!(!path.exists());
     }
 
