@@ -23,8 +23,8 @@ const FIRST_TIMEOUTS: [Duration; 3] = [
 const MIN_TIMEOUT: Duration = Duration::from_millis(1500);
 const MAX_TIMEOUT: Duration = Duration::from_secs(8);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
-/// For the first minutes somebody sits there and waits.
-const BACKOFF_WHILE_WATCHED: Duration = Duration::from_millis(800);
+/// For the first minutes somebody sits there and waits. With [`MIN_TIMEOUT`] this leaves a second of the three for the join itself.
+const BACKOFF_WHILE_WATCHED: Duration = Duration::from_millis(400);
 const BACKOFF_LATER: Duration = Duration::from_secs(5);
 const WATCHED: Duration = Duration::from_secs(300);
 /// A refusal that may pass by itself is asked about at this interval.
