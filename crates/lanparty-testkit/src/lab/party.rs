@@ -137,14 +137,7 @@ impl Party {
         match who {
             Who::Relay => words.extend(["--listen", "443/udp", "--dev-cert-der-out", &certificate]),
             Who::Gateway | Who::Player(_) => {
-                words.extend([
-                    "--relay",
-                    &relay,
-                    "--relay-ca-cert",
-                    &certificate,
-                    "--room",
-                    ROOM,
-                ]);
+                words.extend(["--relay", &relay, "--relay-ca-cert", &certificate, "--room", ROOM]);
             }
         }
         match who {
