@@ -3,6 +3,7 @@
 use lanparty_api::cli::{ExitCode, Failure};
 use lanparty_node::EndpointError;
 use lanparty_os::{dhcp::DhcpError, dirs::DirError, transaction::TransactionError};
+use lanparty_quic::{DialError, TrustError};
 
 use crate::adapter::AdapterError;
 
@@ -37,6 +38,11 @@ pub fn endpoint_failure(error: EndpointError) -> Failure {
         EndpointError::Rejected { .. } | EndpointError::Displaced | EndpointError::Kicked => {
             ExitCode::Refused
         }
+        // What the player has named is wrong, not what the relay has shown.
+        EndpointError::Untrusted(
+            DialError::Trust(TrustError::ReadCa(..) | TrustError::NoCertificate(_))
+            | DialError::ServerName(_),
+        ) => ExitCode::Usage,
         EndpointError::Untrusted(_) => ExitCode::Trust,
         EndpointError::Device(_) => ExitCode::Host,
     };
