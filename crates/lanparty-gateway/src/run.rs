@@ -7,11 +7,10 @@ use std::{
 };
 
 use lanparty_api::{
-    Program, Status,
+    Program, Status, Storyteller,
     cli::{self, CommonArgs, ExitCode, Failure},
     serve_status, socket_path,
     status::{EndpointStatus, InterfaceStatus},
-    story,
 };
 use lanparty_node::{EndpointConfig, EndpointError, EndpointEvent, EndpointHandle, endpoint};
 use lanparty_os::{
@@ -193,13 +192,12 @@ fn interface_status(lan: &Interface) -> InterfaceStatus {
 
 /// Prints what the host wants to know, as it happens.
 async fn tell_story(mut status: watch::Receiver<Status>) {
-    let mut before = None;
+    let mut teller = Storyteller::default();
     loop {
         let now = status.borrow_and_update().clone();
-        for line in story(before.as_ref(), &now) {
+        for line in teller.tell(&now) {
             println!("{}", line.text);
         }
-        before = Some(now);
         if status.changed().await.is_err() {
             return;
         }
