@@ -5,6 +5,7 @@ use std::{
     net::{SocketAddr, UdpSocket},
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -43,6 +44,7 @@ impl Relay {
             .arg(state.path().join("cert.der"))
             .args(&flags)
             .stdout(Stdio::piped())
+            .stderr(log())
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -124,6 +126,47 @@ impl Drop for Relay {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A way to the relay that carries no packet above a size, as a tunnel on a home's uplink does. It ends with the test process.
+pub fn narrow_way(relay: SocketAddr, largest: usize) -> SocketAddr {
+    let near = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let far = UdpSocket::bind("127.0.0.1:0").unwrap();
+    far.connect(relay).unwrap();
+    let address = near.local_addr().unwrap();
+    let member = Arc::new(Mutex::new(None));
+    let (near_back, far_back, member_back) = (
+        near.try_clone().unwrap(),
+        far.try_clone().unwrap(),
+        member.clone(),
+    );
+    std::thread::spawn(move || {
+        let mut buffer = [0; 2048];
+        while let Ok((length, from)) = near.recv_from(&mut buffer) {
+            *member.lock().unwrap() = Some(from);
+            if length <= largest {
+                let _ = far.send(&buffer[..length]);
+            }
+        }
+    });
+    std::thread::spawn(move || {
+        let mut buffer = [0; 2048];
+        while let Ok(length) = far_back.recv(&mut buffer) {
+            let to = *member_back.lock().unwrap();
+            if let Some(to) = to.filter(|_| length <= largest) {
+                let _ = near_back.send_to(&buffer[..length], to);
+            }
+        }
+    });
+    address
+}
+
+/// The relay's log is for whoever looks for a fault: LANPARTY_LOG=info.
+fn log() -> Stdio {
+    match std::env::var_os("LANPARTY_LOG") {
+        Some(_) => Stdio::inherit(),
+        None => Stdio::null(),
     }
 }
 

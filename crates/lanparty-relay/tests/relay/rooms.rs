@@ -1,11 +1,14 @@
 //! Rooms as their members see them: who is there, who is told what and when, and where datagrams go.
 
-use std::{net::UdpSocket, time::Duration};
+use std::{
+    net::UdpSocket,
+    time::{Duration, Instant},
+};
 
-use crate::common::{Machine, Relay, SOON, datagram, frame, joined, mac, marks};
+use crate::common::{Machine, Relay, SOON, datagram, frame, joined, mac, marks, narrow_way};
 use lanparty_testkit::member::BareMember;
 use lanparty_wire::{
-    Class, Destination, DropReason, GroupHandle, LeaveReason, Mac, MemberId,
+    Class, Destination, DropReason, FragmentHeader, GroupHandle, Header, LeaveReason, Mac, MemberId,
     control::{Message, Role, Stats},
 };
 
@@ -281,6 +284,47 @@ fn a_member_that_hangs_delays_nobody_else_and_costs_little() {
     assert_eq!(status.drops.total(), status.drops.of(DropReason::QueueFull));
     let grown = relay.memory_kib().saturating_sub(before);
     assert!(grown < 16 * 1024, "{grown} KiB for one hanging member");
+}
+
+#[test]
+fn what_is_too_large_for_a_targets_leg_arrives_in_pieces() {
+    let relay = Relay::start(&[]);
+    let (ada, bob) = (Machine::new(), Machine::new());
+    let way = narrow_way(relay.address, 1252);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let bob = bob
+        .join_from(&relay, way, socket, Role::Client, Some(mac(2)))
+        .unwrap();
+    let mut ada = ada.player(&relay, 1);
+    let until = Instant::now() + SOON;
+    while ada.link().budget() < 1400 {
+        assert!(Instant::now() < until, "{:?}", ada.link());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mut whole = frame(1, mac(2), 0);
+    whole.extend((0..1300).map(|n| n as u8));
+    ada.send_frame(Destination::Member(bob.id()), Class::Bulk, &whole)
+        .unwrap();
+    let mut received = vec![0; whole.len()];
+    let pieces = bob.datagrams(Duration::from_secs(1));
+    for piece in &pieces {
+        let (header, rest) = Header::decode(piece).unwrap();
+        let (range, bytes) = FragmentHeader::decode(rest).unwrap();
+        assert!(header.fragment && usize::from(range.total) == whole.len());
+        received[usize::from(range.offset)..][..bytes.len()].copy_from_slice(bytes);
+    }
+    assert_eq!((pieces.len(), received), (2, whole));
+}
+
+#[test]
+fn a_full_room_costs_little() {
+    let relay = Relay::start(&[]);
+    let machines: Vec<Machine> = (0..30).map(|_| Machine::new()).collect();
+    let _first = machines[0].player(&relay, 100);
+    let before = relay.memory_kib();
+    let _others: Vec<BareMember> = (1..30).map(|n| machines[n as usize].player(&relay, n)).collect();
+    let each = (relay.memory_kib() - before) / 29;
+    assert!(each < 256, "{each} KiB for a member at rest");
 }
 
 #[test]
