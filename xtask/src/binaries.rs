@@ -8,7 +8,20 @@ use crate::step::{cargo, root, run};
 
 /// Builds relay, LAN gateway and client with the `lab` profile.
 pub fn build() -> Result<()> {
-    run(&mut cargo(&[
+    build_with(&[])
+}
+
+/// The same, and beside them a relay without a guard, which only the lab's tests of a hostile member start.
+pub fn build_for_tests() -> Result<()> {
+    // First, because both are called `lanparty-relay`: the one that stays under that name has to be the real one.
+    build_with(&["--features", "lanparty-relay/test-unguarded"])?;
+    keep_unguarded()?;
+    build()
+}
+
+/// Always all three together: alone, a package gets its dependencies with fewer features, and all of them are built again.
+fn build_with(more: &[&str]) -> Result<()> {
+    let words = [
         "build",
         "--profile",
         "lab",
@@ -18,26 +31,11 @@ pub fn build() -> Result<()> {
         "lanparty-gateway",
         "-p",
         "lanparty-client",
-    ]))
+    ];
+    run(cargo(&words).args(more))
 }
 
-/// The same, and beside them a relay without a guard, which only the lab's tests of a hostile member start.
-pub fn build_for_tests() -> Result<()> {
-    // First, because both are called `lanparty-relay`: the one that stays under that name has to be the real one.
-    build_unguarded()?;
-    build()
-}
-
-fn build_unguarded() -> Result<()> {
-    run(&mut cargo(&[
-        "build",
-        "--profile",
-        "lab",
-        "-p",
-        "lanparty-relay",
-        "--features",
-        "test-unguarded",
-    ]))?;
+fn keep_unguarded() -> Result<()> {
     let folder = root().join("target/lab");
     let (built, kept) = (
         folder.join("lanparty-relay"),
