@@ -27,8 +27,6 @@ use crate::{
     verify::{RelayVerifier, Verdict},
 };
 
-/// Socket buffers of an endpoint: 16 ms at 1 Gbit/s.
-pub(crate) const SOCKET_BUFFER: usize = 2 * 1024 * 1024;
 /// The alert of a side that has no application protocol in common (RFC 7301, section 3.2).
 const NO_APPLICATION_PROTOCOL: u8 = 120;
 
@@ -160,7 +158,7 @@ impl Dialer {
         &self.relay
     }
 
-    /// Connects over `socket` and joins the room of `hello`, whose `budget` is filled in here.
+    /// Connects over `socket`, whose buffers and interface are its maker's choice, and joins the room of `hello`, whose `budget` is filled in here.
     ///
     /// # Errors
     /// See [`DialError`]; each says what to do.
@@ -208,7 +206,6 @@ impl Dialer {
         remote: SocketAddr,
         verifier: &Arc<RelayVerifier>,
     ) -> Result<(Endpoint, Connection), DialError> {
-        transport::enlarge_buffers(&socket, SOCKET_BUFFER);
         let endpoint = Endpoint::new(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime))
             .map_err(DialError::Socket)?;
         let name = self.anchors.server_name().unwrap_or(&self.relay.host);

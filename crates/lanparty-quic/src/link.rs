@@ -9,7 +9,7 @@ use std::{
     net::{SocketAddr, UdpSocket},
     sync::{
         Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -37,6 +37,9 @@ struct Shared {
     endpoint: Option<Endpoint>,
     budget: watch::Sender<u16>,
     heard: Mutex<Heard>,
+    /// Datagrams that were handed out, and those that quinn has dropped because nobody took them in time.
+    read: AtomicU64,
+    missed: AtomicU64,
     gate: Gate,
 }
 
@@ -89,6 +92,8 @@ pub struct PathStats {
     pub received_bytes: u64,
     pub sent_datagrams: u64,
     pub received_datagrams: u64,
+    /// Received, and dropped before they were read: the reader was late.
+    pub missed_datagrams: u64,
 }
 
 impl Link {
@@ -103,6 +108,8 @@ impl Link {
             endpoint,
             budget: watch::Sender::new(budget),
             heard: Mutex::new(heard),
+            read: AtomicU64::new(0),
+            missed: AtomicU64::new(0),
             gate: Gate::default(),
         }));
         tokio::spawn(sample(Arc::downgrade(&link.0)));
@@ -115,12 +122,24 @@ impl Link {
     /// The connection has ended.
     pub async fn recv_many(&self, into: &mut Vec<Bytes>) -> Result<(), PathClosed> {
         into.push(self.0.connection.read_datagram().await?);
-        for _ in 1..RECEIVE_BATCH {
+        let arrived = self.0.connection.stats().frame_rx.datagram;
+        let mut taken = 1;
+        let drained = loop {
+            if taken == RECEIVE_BATCH {
+                break false;
+            }
             match self.0.connection.read_datagram().now_or_never() {
                 Some(Ok(datagram)) => into.push(datagram),
                 // What came before the end is still good; the next call tells about the end.
-                Some(Err(_)) | None => break,
+                Some(Err(_)) | None => break true,
             }
+            taken += 1;
+        };
+        let read = self.0.read.fetch_add(taken as u64, Ordering::Relaxed) + taken as u64;
+        if drained {
+            // All that had arrived then has been read by now, or will never be.
+            let missed = arrived.saturating_sub(read);
+            self.0.missed.fetch_max(missed, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -208,6 +227,7 @@ impl Link {
             received_bytes: stats.udp_rx.bytes,
             sent_datagrams: stats.frame_tx.datagram,
             received_datagrams: stats.frame_rx.datagram,
+            missed_datagrams: self.0.missed.load(Ordering::Relaxed),
         }
     }
 
@@ -231,7 +251,6 @@ impl Link {
                 "only the dialling side of a connection can move",
             ));
         };
-        crate::transport::enlarge_buffers(&socket, crate::dial::SOCKET_BUFFER);
         endpoint.rebind(socket)
     }
 

@@ -18,7 +18,6 @@ use quinn::{
 use quinn_proto::HashedConnectionIdGenerator;
 use ring::{hkdf, hmac};
 use rustls::pki_types::CertificateDer;
-use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{
     ControlReceiver, ControlSender, EndpointKeys, Link, PathClosed, RecvError, RelayCertificate,
@@ -26,8 +25,6 @@ use crate::{
     verify::{MemberVerifier, peer_id},
 };
 
-/// 50 ms at 1 Gbit/s: all members share one socket. The system may allow less (`net.core.rmem_max`).
-const SOCKET_BUFFER: usize = 8 * 1024 * 1024;
 /// Handshakes that wait for their turn; beyond it the newest is dropped.
 const MAX_INCOMING: usize = 1024;
 /// What one waiting handshake may make us keep, and all of them together.
@@ -51,8 +48,6 @@ pub struct ListenConfig {
 /// Why there is no endpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    #[error("cannot listen on {0}/udp")]
-    Bind(SocketAddr, #[source] io::Error),
     #[error("cannot set up TLS")]
     Tls(#[source] rustls::Error),
     #[error("cannot set up QUIC")]
@@ -81,28 +76,11 @@ pub enum AcceptError {
 pub struct Listener(Endpoint);
 
 impl Listener {
-    /// Opens the UDP socket, for both families if the address is IPv6's unspecified one.
-    ///
-    /// # Errors
-    /// The address is taken, is not ours, or needs a privilege.
-    pub fn bind(address: SocketAddr) -> Result<UdpSocket, ListenError> {
-        let open = || -> io::Result<UdpSocket> {
-            let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-            if address.is_ipv6() {
-                socket.set_only_v6(!address.ip().is_unspecified())?;
-            }
-            socket.bind(&address.into())?;
-            Ok(socket.into())
-        };
-        open().map_err(|error| ListenError::Bind(address, error))
-    }
-
     /// Starts an endpoint on a bound socket.
     ///
     /// # Errors
     /// The certificate's key is of no use to TLS, or the socket cannot be used.
     pub fn new(socket: UdpSocket, config: ListenConfig) -> Result<Listener, ListenError> {
-        transport::enlarge_buffers(&socket, SOCKET_BUFFER);
         let reset = hmac::Key::new(hmac::HMAC_SHA256, &config.keys.stateless_reset);
         let connection_id = config.keys.connection_id;
         let mut endpoint = EndpointConfig::new(Arc::new(reset));

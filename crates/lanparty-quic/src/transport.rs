@@ -61,14 +61,3 @@ pub(crate) fn config(side: Side, segmentation_offload: bool) -> Arc<TransportCon
         .enable_segmentation_offload(segmentation_offload);
     Arc::new(config)
 }
-
-/// Asks for socket buffers that outlast a burst, and takes what the system gives (`net.core.rmem_max`).
-pub(crate) fn enlarge_buffers(socket: &std::net::UdpSocket, bytes: usize) {
-    let socket = socket2::SockRef::from(socket);
-    if let Err(error) = socket
-        .set_recv_buffer_size(bytes)
-        .and_then(|()| socket.set_send_buffer_size(bytes))
-    {
-        tracing::debug!(%error, bytes, "the system keeps its own socket buffer sizes");
-    }
-}

@@ -277,6 +277,31 @@ async fn a_control_message_passes_a_saturated_path() {
 }
 
 #[tokio::test]
+async fn what_a_late_reader_misses_is_counted() {
+    let relay = Relay::start();
+    let home = Home::new(&relay);
+    let (path, _) = home.dial(home.trust()).await.unwrap();
+    let member = relay.joined().await;
+    // More than the receive buffer holds.
+    let sent = 2000;
+    for _ in 0..sent {
+        path.link().send_wait(Bytes::from(vec![0; 1100])).await.unwrap();
+    }
+    let mut read = Vec::new();
+    let last = Duration::from_millis(300);
+    while tokio::time::timeout(last, member.link.recv_many(&mut read))
+        .await
+        .is_ok()
+    {}
+    let stats = member.link.stats();
+    assert!(stats.missed_datagrams > 500, "{stats:?}");
+    assert_eq!(
+        stats.missed_datagrams + read.len() as u64,
+        stats.received_datagrams
+    );
+}
+
+#[tokio::test]
 async fn a_moved_socket_keeps_the_connection() {
     let relay = Relay::start();
     let home = Home::new(&relay);
@@ -385,7 +410,7 @@ impl Relay {
             .build()
             .unwrap();
         let guard = runtime.enter();
-        let socket = Listener::bind(address).unwrap();
+        let socket = UdpSocket::bind(address).unwrap();
         let pin = certificate.pin();
         let keys = EndpointKeys::load_or_create(state.path()).unwrap();
         let config = ListenConfig {
@@ -459,7 +484,7 @@ impl Relay {
         let (address, state) = (self.address, self.state);
         drop((self.runtime, self.listener, self.joined));
         // The runtime lets go of its socket in its own time.
-        while Listener::bind(address).is_err() {
+        while UdpSocket::bind(address).is_err() {
             std::thread::sleep(Duration::from_millis(5));
         }
         (address, state)

@@ -11,7 +11,7 @@ use lanparty_api::{
     DropLog, Program, Status,
     status::{MemberStatus, RelayStatus, RoomStatus, Traffic},
 };
-use lanparty_wire::{DropCounters, MemberId, RoomCode, control::Role};
+use lanparty_wire::{DropCounters, DropReason, MemberId, RoomCode, control::Role};
 use tokio::sync::watch;
 
 use crate::{member::Described, relay::Relay};
@@ -97,6 +97,10 @@ impl Books {
         let (received, sent) = (&member.received, member.egress.sent());
         let mut drops = received.drops.lock().clone();
         drops.merge(&sent.drops);
+        drops.add(
+            DropReason::QueueFull,
+            member.egress.link().stats().missed_datagrams,
+        );
         let traffic = Traffic {
             datagrams_in: received.datagrams.load(Ordering::Relaxed),
             bytes_in: received.bytes.load(Ordering::Relaxed),

@@ -14,8 +14,9 @@ use lanparty_api::{
 use lanparty_os::{
     dirs::{DirError, Environment, StateDir},
     privileges::{self, Privilege},
+    socket::bind_udp,
 };
-use lanparty_quic::{EndpointKeys, ListenConfig, ListenError, Listener, Pin, RelayCertificate};
+use lanparty_quic::{EndpointKeys, ListenConfig, Listener, Pin, RelayCertificate};
 use lanparty_wire::ListenAddress;
 use tokio::runtime;
 use tracing_subscriber::filter::LevelFilter;
@@ -99,25 +100,9 @@ fn state_dir(common: &CommonArgs) -> Result<PathBuf, Failure> {
     }
 }
 
-/// A host without IPv6 gets every address of IPv4 instead.
 fn bind(listen: ListenAddress) -> Result<UdpSocket, Failure> {
     let address = listen.0;
-    let bound = match Listener::bind(address) {
-        Err(ListenError::Bind(_, error))
-            if address.ip() == std::net::Ipv6Addr::UNSPECIFIED
-                && !matches!(
-                    error.kind(),
-                    std::io::ErrorKind::AddrInUse | std::io::ErrorKind::PermissionDenied
-                ) =>
-        {
-            Listener::bind(SocketAddr::new(
-                std::net::Ipv4Addr::UNSPECIFIED.into(),
-                address.port(),
-            ))
-        }
-        outcome => outcome,
-    };
-    bound.map_err(|error| {
+    bind_udp(address, None).map_err(|error| {
         let low = address.port() < 1024 && privileges::held(&[Privilege::LowPorts]).is_empty();
         let advice = if low {
             "ports below 1024 need root or CAP_NET_BIND_SERVICE; or choose another port, for example --listen 4443/udp"
