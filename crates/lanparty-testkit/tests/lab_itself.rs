@@ -139,6 +139,30 @@ fn crafted_frames_cross_the_switch_and_its_table_learns_and_forgets() {
 }
 
 #[test]
+fn a_saved_capture_is_one_that_tcpdump_reads() {
+    let lab = Lab::builder().players(0).build().unwrap();
+    let capture = Capture::start(&lab.lan.games, "eth0").unwrap();
+    lab.lan
+        .dhcp
+        .run(&format!("ping -c1 -s 333 {GAME_SERVER}"))
+        .unwrap();
+    capture
+        .wait_for("the ping", SOON, |frame| frame.bytes().len() == 333 + 42)
+        .unwrap();
+    let file = lab.file(&lab.lan.games, "saved.pcap");
+    capture.save(&file).unwrap();
+    let text = lab
+        .lan
+        .games
+        .run(&format!("tcpdump -n -r {}", file.display()))
+        .unwrap();
+    assert!(
+        text.contains("ICMP echo request") && text.contains("length 341"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_snapshot_sees_what_was_changed() {
     let lab = Lab::builder().build().unwrap();
     let host = &lab.players[0].host;

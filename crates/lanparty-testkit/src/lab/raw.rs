@@ -7,7 +7,7 @@ use std::{
     fs,
     io::{self, IoSlice},
     os::fd::{AsRawFd, OwnedFd},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -124,6 +124,8 @@ pub struct Seen {
 #[derive(Debug)]
 pub struct Capture {
     what: String,
+    /// Where the frames go when a test fails.
+    pcap: PathBuf,
     seen: Arc<Mutex<Vec<Seen>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -141,6 +143,7 @@ impl Capture {
         });
         Ok(Self {
             what: format!("{name} of {}", machine.name()),
+            pcap: machine.directory().join(format!("{name}.pcap")),
             seen,
             stop,
             thread: Some(thread),
@@ -228,6 +231,12 @@ impl Drop for Capture {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
+        }
+        if thread::panicking() {
+            match self.save(&self.pcap) {
+                Ok(()) => eprintln!("what was captured is in {}", self.pcap.display()),
+                Err(error) => eprintln!("{error}"),
+            }
         }
     }
 }
