@@ -25,6 +25,10 @@ use super::{
 /// Rooms that are remembered for each that may be open.
 const MEMORIES_PER_ROOM: usize = 4;
 
+/// Members that are remembered over all rooms while anything can be forgotten. The table is written as a whole after every
+/// change; this keeps it at a few MB.
+const MAX_RESERVATIONS: usize = 16_384;
+
 /// How many of each a relay lets in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RoomLimits {
@@ -159,9 +163,7 @@ impl<H: Clone> Rooms<H> {
         let address = network_of(join.address);
         self.check_limits(join, address)?;
         let code = join.hello.room.clone();
-        if !self.rooms.contains_key(&code) {
-            self.make_room_for_a_room(now);
-        }
+        self.forget_old_rooms(now, &code);
         let room = self.rooms.entry(code.clone()).or_insert_with(Room::empty);
         room.check(now, join)?;
         let displaced = room.take_place_of(&join.identity);
@@ -291,23 +293,28 @@ impl<H: Clone> Rooms<H> {
         Ok(())
     }
 
-    /// Bounds what is remembered: the room that has been empty for longest is forgotten first.
-    fn make_room_for_a_room(&mut self, now: UnixTime) {
-        let limit = self.limits.max_rooms as usize * MEMORIES_PER_ROOM;
-        if self.rooms.len() < limit {
+    /// Bounds what is remembered: the room that has been empty for longest is forgotten first, but not the one that is joined.
+    fn forget_old_rooms(&mut self, now: UnixTime, joined: &RoomCode) {
+        if !self.remembers_too_much(joined) {
             return;
         }
         self.expire(now);
-        while self.rooms.len() >= limit {
+        while self.remembers_too_much(joined) {
             let oldest = self
                 .rooms
                 .iter()
-                .filter(|(_, room)| room.places.is_empty())
+                .filter(|(code, room)| *code != joined && room.places.is_empty())
                 .min_by_key(|(_, room)| room.reservations.values().filter_map(|r| r.left).max())
                 .map(|(code, _)| code.clone());
             let Some(oldest) = oldest else { return };
             self.rooms.remove(&oldest);
         }
+    }
+
+    fn remembers_too_much(&self, joined: &RoomCode) -> bool {
+        let rooms = self.rooms.len() + usize::from(!self.rooms.contains_key(joined));
+        let reservations: usize = self.rooms.values().map(|room| room.reservations.len()).sum();
+        rooms > self.limits.max_rooms as usize * MEMORIES_PER_ROOM || reservations >= MAX_RESERVATIONS
     }
 
     fn forget_address(&mut self, address: IpAddr) {

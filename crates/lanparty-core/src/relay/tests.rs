@@ -207,6 +207,24 @@ mod identity {
     }
 
     #[test]
+    fn the_table_of_all_rooms_has_a_bound_too() {
+        let mut relay = Relay::new();
+        let regular = relay.join(0, player(1)).unwrap();
+        for n in 1..17_000_u32 {
+            let hello = Hello {
+                room: format!("room-{}", n / 200).parse().unwrap(),
+                ..player(2)
+            };
+            let admission = relay.join(n, hello).unwrap();
+            relay.rooms.leave(NOW, &admission.seat, LeaveReason::Goodbye);
+        }
+        let saved = relay.rooms.save();
+        let remembered: usize = saved.rooms.iter().map(|room| room.members.len()).sum();
+        assert!(remembered <= 16_384, "{remembered}");
+        assert_eq!(relay.join(0, player(1)).unwrap().member, regular.member);
+    }
+
+    #[test]
     fn strangers_who_come_and_go_fill_nothing() {
         let mut relay = Relay::with(RoomLimits {
             max_members: 4,
