@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    sync::Arc,
     time::Duration,
 };
 
@@ -29,6 +30,9 @@ use crate::EndpointConfig;
 const CONTROL_QUEUE: usize = 64;
 /// Looking up a name must not eat the time of the dial that follows.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Where the name led before, it mostly still leads: a resolver that is away together with the network must not cost the
+/// seconds within which a player is to be back.
+const RESOLVE_AGAIN: Duration = Duration::from_millis(250);
 /// A stopping endpoint says goodbye for this long at most.
 const GOODBYE: Duration = Duration::from_millis(300);
 
@@ -87,7 +91,7 @@ pub(crate) struct Uplinks {
     hello: Hello,
     avoid: Vec<String>,
     /// Where the name last led, for when the resolver is away together with the network.
-    known: Mutex<Vec<SocketAddr>>,
+    known: Arc<Mutex<Vec<SocketAddr>>>,
 }
 
 impl Uplinks {
@@ -109,7 +113,7 @@ impl Uplinks {
             dialer,
             hello,
             avoid: config.avoid_interfaces,
-            known: Mutex::default(),
+            known: Arc::default(),
         })
     }
 
@@ -131,15 +135,27 @@ impl Uplinks {
 
     /// Never empty.
     async fn addresses(&self) -> Result<Vec<SocketAddr>, DialFailure> {
-        let failure = match tokio::time::timeout(RESOLVE_TIMEOUT, resolve(self.relay())).await {
-            Ok(Ok(addresses)) => {
-                self.known.lock().clone_from(&addresses);
-                return Ok(addresses);
+        // A task of its own, so that an answer that comes too late for this dial is there for the next.
+        let lookup = tokio::spawn({
+            let (relay, known) = (self.relay().clone(), Arc::clone(&self.known));
+            async move {
+                let found = resolve(&relay).await?;
+                known.lock().clone_from(&found);
+                Ok(found)
             }
-            Ok(Err(error)) => DialFailure::Resolve(error),
-            Err(_) => DialFailure::ResolveTimeout(self.relay().host.clone()),
-        };
+        });
         let known = self.known.lock().clone();
+        let patience = if known.is_empty() {
+            RESOLVE_TIMEOUT
+        } else {
+            RESOLVE_AGAIN
+        };
+        let failure = match tokio::time::timeout(patience, lookup).await {
+            Ok(Ok(Ok(addresses))) => return Ok(addresses),
+            Ok(Ok(Err(error))) => DialFailure::Resolve(error),
+            // The task neither panics nor is it stopped before its runtime is.
+            Ok(Err(_)) | Err(_) => DialFailure::ResolveTimeout(self.relay().host.clone()),
+        };
         if known.is_empty() { Err(failure) } else { Ok(known) }
     }
 
