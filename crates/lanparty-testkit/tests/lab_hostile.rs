@@ -16,47 +16,33 @@ use std::{
 };
 
 use hostile::{
-    Captures, Drops, Hostile, How, SOON, attack, drops_of,
+    Captures, Drops, Hostile, How, SOON, add, attack, drops_of,
     forgeries::{self, Forgery},
-    frames::{Addresses, unwanted},
-    padded, storm_frames, wait_for_drops,
+    frames::unwanted,
+    padded,
+    party::{addresses, destinations, known_station, member_of, start},
+    storm::{self, GAME},
+    wait_for_cut, wait_for_drops,
 };
 use lanparty_quic::PathClosed;
 use lanparty_testkit::lab::{
-    GAME_SERVER, LAN_NIC, Lab, Party, TAP, Who,
+    GAME_SERVER, LAN_NIC, Party, TAP, Who,
     frame::{BROADCAST, Frame},
     junk::{decent, jumbo},
-    mac_of,
     probe::wait_for_ping,
     wait_for,
 };
-use lanparty_wire::{Class, Destination, DropReason, LeaveReason, MemberId, control::Message};
+use lanparty_wire::{Class, Destination, DropReason, LeaveReason, control::Message};
 
 /// Frames of another class may come later than the decent one; nothing in the lab takes this long.
 const LATE: Duration = Duration::from_millis(700);
-const START: Duration = Duration::from_secs(30);
 /// How long storms last.
 const STORM: Duration = Duration::from_secs(3);
-/// A type for experiments that, unlike the one of decent frames, nothing of ours uses: to a guard it is a game's.
-const GAME: u16 = 0x88b6;
 
 /// One player and a hostile member; only the LAN gateway guards.
 static UNGUARDED: LazyLock<Mutex<Party>> = LazyLock::new(|| Mutex::new(start(true, &[])));
 /// The same with the real relay.
 static GUARDED: LazyLock<Mutex<Party>> = LazyLock::new(|| Mutex::new(start(false, &[])));
-
-fn start(unguarded: bool, gateway: &[&str]) -> Party {
-    let mut party = Party::prepare(&Lab::builder().players(2)).unwrap();
-    if unguarded {
-        party.use_unguarded_relay().unwrap();
-    }
-    party.launch(Who::Relay).unwrap();
-    party.launch_with(Who::Gateway, gateway).unwrap();
-    party.wait_until_joined(Who::Gateway, START).unwrap();
-    party.launch(Who::Player(0)).unwrap();
-    party.wait_for_lease(0, START).unwrap();
-    party
-}
 
 fn enter(party: &'static LazyLock<Mutex<Party>>) -> MutexGuard<'static, Party> {
     party.lock().unwrap_or_else(PoisonError::into_inner)
@@ -195,7 +181,7 @@ fn the_lan_gateway_alone_cuts_a_storm_of_broadcasts() {
     let mut hostile = Hostile::join(&party, 5);
     let captures = Captures::start(&party);
     let player = party.machine(Who::Player(0));
-    let frames = storm_frames(hostile.mac, GAME);
+    let frames = storm::to_everybody(hostile.mac);
     let start = Instant::now();
     // To the LAN gateway as if it were unicast, under a class that is none of theirs: the relay sees no broadcast.
     let sent = thread::scope(|scope| {
@@ -410,52 +396,4 @@ fn who_sends_what_makes_no_sense_is_disconnected_and_told_why() {
         How::Whole,
         &captures.gateway,
     );
-}
-
-fn addresses(party: &Party, hostile: &Hostile) -> Addresses {
-    Addresses {
-        own: hostile.mac,
-        member: party.player_mac(0).unwrap(),
-        station: party.lab.lan.games_mac().unwrap(),
-        gateway: mac_of(&party.lab.gateway.host, LAN_NIC).unwrap(),
-    }
-}
-
-/// All the ways to the LAN gateway that a header can name.
-fn destinations(hostile: &mut Hostile, captures: &Captures) -> [Destination; 3] {
-    let group = hostile.register_group(&captures.gateway);
-    [Destination::Flood, Destination::Member(hostile.gateway), group]
-}
-
-/// A host that the LAN gateway has heard of.
-fn known_station(party: &Party) -> [u8; 6] {
-    let lan = &party.lab.lan;
-    let lease = party.wait_for_lease(0, SOON).unwrap().to_string();
-    lan.games.run("ip neigh flush dev eth0").unwrap();
-    wait_for_ping(&lan.games, &lease, SOON).unwrap();
-    lan.games_mac().unwrap()
-}
-
-fn member_of(party: &Party, who: Who) -> MemberId {
-    let status = party.status(who).unwrap();
-    serde_json::from_value(status["endpoint"]["member"].clone()).unwrap()
-}
-
-/// Waits until the LAN gateway has cut at least so many frames of the member for these reasons, and for nothing else.
-fn wait_for_cut(party: &Party, hostile: &Hostile, reasons: &[DropReason], least: u64) -> u64 {
-    let id = hostile.member.id();
-    let what = format!("{least} drops for {reasons:?}");
-    wait_for(&what, SOON, || {
-        let drops = drops_of(party, Who::Gateway, id);
-        assert!(drops.keys().all(|reason| reasons.contains(reason)), "{drops:?}");
-        let cut: u64 = drops.values().sum();
-        (cut >= least).then_some(cut)
-    })
-    .unwrap_or_else(|error| panic!("{error}: {:?}", drops_of(party, Who::Gateway, id)))
-}
-
-fn add(sum: &mut Drops, more: Drops) {
-    for (reason, count) in more {
-        *sum.entry(reason).or_default() += count;
-    }
 }

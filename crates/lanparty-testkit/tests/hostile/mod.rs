@@ -1,31 +1,33 @@
 //! A member without a client's guard, in the home of a player who has not started his client.
 
+mod captures;
+mod drops;
 pub mod forgeries;
 pub mod frames;
-pub mod packets;
+mod packets;
+pub mod party;
+pub mod storm;
 
 use std::{
-    collections::BTreeMap,
     fs, iter,
     net::{Ipv4Addr, UdpSocket},
     time::{Duration, Instant},
 };
 
 use lanparty_testkit::{
-    lab::{
-        Capture, Party, RELAY, ROOM, TAP, Who,
-        frame::{ARP, BROADCAST, Frame},
-        junk::decent,
-    },
+    lab::{Capture, Party, RELAY, ROOM, Who, junk::decent, wait_for},
     member::{BareMember, Join},
 };
 use lanparty_wire::{
-    Class, Destination, DropReason, FragmentHeader, Header, Kind, Mac, MemberId,
+    Class, Destination, FragmentHeader, Header, Kind, Mac, MemberId,
     control::{Message, Role},
 };
-use serde_json::Value;
 
 use self::frames::Unwanted;
+pub use self::{
+    captures::Captures,
+    drops::{Drops, add, drops_of, wait_for_cut, wait_for_drops},
+};
 
 pub const SOON: Duration = Duration::from_secs(5);
 /// The player whose home the hostile member is in.
@@ -187,7 +189,7 @@ impl Hostile {
             .unwrap();
         let (group, mark) = (Destination::Group(handle), *b"to_group");
         let frame = decent(self.mac, mark);
-        lanparty_testkit::lab::wait_for("the group to be known", SOON, || {
+        wait_for("the group to be known", SOON, || {
             self.send(group, Class::Bulk, How::Whole, frame.bytes());
             at.wait_for("a frame to the group", Duration::from_millis(200), |frame| {
                 frame.contains(&mark)
@@ -214,51 +216,6 @@ pub fn padded(frame: &[u8]) -> Vec<u8> {
     let mut bytes = frame.to_vec();
     bytes.resize(bytes.len().max(FragmentHeader::MIN_FIRST + 64), 0);
     bytes
-}
-
-/// What is seen of the hostile member's frames on the LAN and by another member.
-pub struct Captures {
-    /// At the switch's own port: a bridge would swallow some frames before any host saw them.
-    pub gateway: Capture,
-    station: Capture,
-    player: Capture,
-}
-
-impl Captures {
-    pub fn start(party: &Party) -> Captures {
-        let lan = &party.lab.lan;
-        Captures {
-            gateway: Capture::start(&lan.switch, "p-gateway").unwrap(),
-            station: Capture::start(&lan.games, "eth0").unwrap(),
-            player: Capture::start(party.machine(Who::Player(0)), TAP).unwrap(),
-        }
-    }
-
-    /// Asserts that nothing on the LAN had this mark so far.
-    pub fn assert_absent(&self, name: &str, mark: &[u8]) {
-        for at in [&self.gateway, &self.station] {
-            let count = at.count(|frame| frame.contains(mark));
-            assert_eq!(count, 0, "{name} came to the LAN:\n{}", at.summary());
-        }
-    }
-
-    /// Asserts the same for all of them, and that another member's guard stops them as well.
-    pub fn assert_none_of(&self, frames: &[Unwanted]) {
-        for frame in frames {
-            self.assert_absent(&frame.name, &frame.mark);
-            // A frame for the other member itself may come.
-            if frame.reason != DropReason::Misdirected {
-                let count = self.player.count(|seen| seen.contains(&frame.mark));
-                assert_eq!(
-                    count,
-                    0,
-                    "{} came to a player:\n{}",
-                    frame.name,
-                    self.player.summary()
-                );
-            }
-        }
-    }
 }
 
 /// Sends each of `frames` to each destination, under every class in turn, with a decent frame behind it: all decent ones
@@ -289,72 +246,4 @@ pub fn attack(
         }
     }
     refused
-}
-
-/// Frames to everybody with their marks: a game's broadcast, ARP, mDNS, and a game's multicast in IPv6.
-pub fn storm_frames(mac: [u8; 6], game: u16) -> [([u8; 8], Vec<u8>); 4] {
-    let marks = [*b"storm 0!", *b"storm 1!", *b"storm 2!", *b"storm 3!"];
-    let ipv4 = Ipv4Addr::new(10, 73, 42, 66);
-    let ipv6 = "fe80::66".parse().unwrap();
-    let question = [
-        &[0, 1, 8, 0, 6, 4, 0, 1][..],
-        &mac,
-        &ipv4.octets(),
-        &[0; 6],
-        &[10, 73, 42, 67],
-        // Where padding would be.
-        &marks[1],
-        &[0; 10],
-    ];
-    let frames = [
-        Frame::new(BROADCAST, mac, game, &[&marks[0][..], &[0; 46]].concat()),
-        Frame::new(BROADCAST, mac, ARP, &question.concat()),
-        Frame::udp4(
-            ([1, 0, 0x5e, 0, 0, 0xfb], mac),
-            (ipv4, 5353),
-            (Ipv4Addr::new(224, 0, 0, 251), 5353),
-            &marks[2],
-        ),
-        Frame::udp6(
-            ([0x33, 0x33, 0, 0, 0, 1], mac),
-            (ipv6, 4000),
-            ("ff02::1".parse().unwrap(), 4000),
-            &marks[3],
-        ),
-    ];
-    let mut frames = frames.into_iter();
-    marks.map(|mark| (mark, frames.next().expect("as many as marks").bytes().to_vec()))
-}
-
-/// How many frames of a member `who` has dropped, by reason.
-pub type Drops = BTreeMap<DropReason, u64>;
-
-/// What `who` says that it dropped of what `member` sent.
-pub fn drops_of(party: &Party, who: Who, member: MemberId) -> Drops {
-    find_drops(&party.status(who).unwrap(), member)
-}
-
-/// Waits until `who` says that it dropped exactly this of what `member` sent: neither less nor more.
-pub fn wait_for_drops(party: &Party, who: Who, member: MemberId, expected: &Drops) {
-    let found = party.wait_for_status(who, &format!("to have dropped {expected:?}"), SOON, |status| {
-        find_drops(status, member) == *expected
-    });
-    let found = found.map(drop).map_err(|_| drops_of(party, who, member));
-    assert_eq!(
-        found.err().unwrap_or_else(|| expected.clone()),
-        *expected,
-        "at {who:?}"
-    );
-}
-
-fn find_drops(status: &Value, member: MemberId) -> Drops {
-    let id = serde_json::to_value(member).unwrap();
-    let rooms = status["relay"]["rooms"].as_array();
-    let of_rooms = rooms.into_iter().flatten().map(|room| &room["members"]);
-    let lists = of_rooms.chain([&status["endpoint"]["members"]]);
-    let mut members = lists.filter_map(Value::as_array).flatten();
-    members
-        .find(|described| described["id"] == id)
-        .map(|described| serde_json::from_value(described["drops"].clone()).unwrap())
-        .unwrap_or_default()
 }
