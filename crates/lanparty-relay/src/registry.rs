@@ -47,8 +47,8 @@ pub struct Joined {
     pub roster: SharedRoster,
     /// Ends when every other member was sent the news.
     pub told: mpsc::Receiver<()>,
-    /// The change of the id table that this is.
-    pub change: u64,
+    /// The change of the id table that must be on disk before the welcome, if there is any.
+    pub change: Option<u64>,
 }
 
 impl Registry {
@@ -87,7 +87,7 @@ impl Registry {
             ghost.dismiss(LeaveReason::Displaced);
         }
         let roster = state.publish(&admission.seat.room, admission.roster);
-        let change = state.change();
+        let change = Some(state.change()).filter(|_| !admission.is_known);
         drop(state);
         self.changed.notify_one();
         Ok(Joined {

@@ -48,6 +48,12 @@ impl Reservation {
         (self.lost && gone < MAC_HELD).then(|| MAC_HELD - gone)
     }
 
+    /// True if a file that holds one of them need not hold the other.
+    pub(super) fn is_same_life(&self, other: &Reservation) -> bool {
+        let life = |r: &Reservation| (r.id, r.incarnation, r.session, r.role, r.mac);
+        life(self) == life(other)
+    }
+
     /// The life that a hello begins or goes on with.
     pub(super) fn incarnation_for(&self, session: u64, role: Role, mac: Option<Mac>) -> Incarnation {
         if (self.session, self.role, self.mac) == (session, role, mac) {

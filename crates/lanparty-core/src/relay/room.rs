@@ -99,14 +99,15 @@ impl<H: Clone> Room<H> {
             .find_map(|(_, reservation)| reservation.holds_mac(now))
     }
 
-    /// The joiner's reservation: its old one as it goes on, or a new one with an id that nobody has.
+    /// The joiner's reservation: its old one as it goes on, or a new one with an id that nobody has. True if it says
+    /// nothing that was not known before.
     pub(super) fn reserve(
         &mut self,
         now: UnixTime,
         random: &mut impl RngCore,
         join: &Join<'_>,
         max_members: u16,
-    ) -> Reservation {
+    ) -> (Reservation, bool) {
         let Hello {
             session, role, mac, ..
         } = *join.hello;
@@ -127,8 +128,9 @@ impl<H: Clone> Room<H> {
             left: None,
             lost: false,
         };
-        self.reservations.insert(join.identity, reservation.clone());
-        reservation
+        let before = self.reservations.insert(join.identity, reservation.clone());
+        let is_known = before.is_some_and(|before| before.is_same_life(&reservation));
+        (reservation, is_known)
     }
 
     fn free_id(&mut self, now: UnixTime, random: &mut impl RngCore, max_members: u16) -> MemberId {

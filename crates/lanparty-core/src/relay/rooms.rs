@@ -79,6 +79,9 @@ pub struct Admission<H> {
     pub others: Vec<Member>,
     /// The connection whose place this one takes; it belongs to the same identity.
     pub displaced: Option<H>,
+    /// It goes on with what it was, of which every earlier table knows. Others should not be welcomed before the table is
+    /// kept: an id or an incarnation that is forgotten in a crash would be given away twice.
+    pub is_known: bool,
     pub roster: Arc<Roster<H>>,
 }
 
@@ -167,7 +170,7 @@ impl<H: Clone> Rooms<H> {
         let room = self.rooms.entry(code.clone()).or_insert_with(Room::empty);
         room.check(now, join)?;
         let displaced = room.take_place_of(&join.identity);
-        let reservation = room.reserve(now, random, join, self.limits.max_members);
+        let (reservation, is_known) = room.reserve(now, random, join, self.limits.max_members);
         self.next_serial += 1;
         let place = Place::new(self.next_serial, address, join, &reservation, handle);
         let member = place.entry.member.clone();
@@ -183,6 +186,7 @@ impl<H: Clone> Rooms<H> {
             others,
             displaced: displaced.as_ref().map(|place| place.entry.handle.clone()),
             roster: room.roster(),
+            is_known,
             member,
         };
         if let Some(ghost) = displaced {

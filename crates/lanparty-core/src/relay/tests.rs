@@ -135,9 +135,11 @@ mod identity {
         let roamed = relay.join(1, player(1)).unwrap();
         assert_eq!(roamed.displaced, Some(1));
         assert_eq!(roamed.member, first.member);
+        assert!(roamed.is_known && !first.is_known);
         let restarted = relay.join(1, session(player(1), 99)).unwrap();
         assert_eq!(restarted.member.id, first.member.id);
         assert_eq!(restarted.member.incarnation, Incarnation(2));
+        assert!(!restarted.is_known);
         let changed = relay.join(1, session(player(5), 99)).unwrap();
         assert_eq!(changed.member.incarnation, Incarnation(3));
         assert_eq!(ids(&changed.roster), [first.member.id]);

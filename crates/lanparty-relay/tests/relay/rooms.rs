@@ -287,6 +287,32 @@ fn a_member_that_hangs_delays_nobody_else_and_costs_little() {
 }
 
 #[test]
+fn who_must_prove_its_address_gets_an_answer_all_the_same() {
+    let relay = Relay::start(&[]);
+    let wrong = Some(Mac([0x00, 1, 2, 3, 4, 5]));
+    // More than one address may begin unproven; a refused join is the quickest answer.
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                let machine = Machine::new();
+                for _ in 0..40 {
+                    let error = machine
+                        .try_join(&relay, Role::Client, wrong)
+                        .map(drop)
+                        .unwrap_err();
+                    assert!(error.to_string().contains("cannot be used"), "{error}");
+                }
+            });
+        }
+    });
+    let status = relay.wait_status("240 handshakes", |status| {
+        status.relay.as_ref().unwrap().handshakes.accepted == 240
+    });
+    let handshakes = status.relay.unwrap().handshakes;
+    assert!(handshakes.retried > 0, "{handshakes:?}");
+}
+
+#[test]
 fn what_is_too_large_for_a_targets_leg_arrives_in_pieces() {
     let relay = Relay::start(&[]);
     let (ada, bob) = (Machine::new(), Machine::new());
