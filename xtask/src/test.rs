@@ -121,6 +121,17 @@ fn deny() -> Result<()> {
 
 fn lab_steps(steps: &mut Steps, files: &BTreeMap<String, usize>, filter: Option<&str>) {
     steps.check("the binaries, as the lab runs them", binaries::build_for_tests);
+    steps.check("the lab's tests, built", || {
+        run_command(&mut cargo(&[
+            "test",
+            "-p",
+            "lanparty-testkit",
+            "--features",
+            "lab",
+            "--no-run",
+            "--quiet",
+        ]))
+    });
     for name in files.keys() {
         // Tests of one file share a lab, so they run in one process and one after the other.
         let mut command = cargo(&[

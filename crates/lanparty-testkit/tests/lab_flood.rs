@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lanparty_testkit::lab::{GAME_SERVER, Lab, Party, Who, flood::Flood};
+use lanparty_testkit::lab::{GAME_SERVER, Lab, Party, Who, flood::Flood, frame::mac_text, wait_for};
 
 const LENGTH: Duration = Duration::from_secs(60);
 const PORT: u16 = 27_960;
@@ -57,6 +57,28 @@ fn rooms_play_on_and_memory_stays_flat_while_the_relay_is_flooded() {
     assert!(answered * 100 >= asked * 99, "{answered} of {asked} answers");
     assert!(late < early + 8 * 1024, "{early} KiB have become {late} KiB");
     assert!(party.process(Who::Relay).unwrap().is_running());
+
+    // Half of the shortest lease that dnsmasq gives has passed meanwhile: the client renews it as if nothing were.
+    let mac = mac_text(party.player_mac(0).unwrap());
+    let renewed = || {
+        party
+            .lab
+            .lan
+            .dhcp_log()
+            .matches(&format!("DHCPACK(eth0) {lease} {mac}"))
+            .count()
+            >= 2
+    };
+    wait_for("the lease to be renewed", Duration::from_secs(15), || {
+        renewed().then_some(())
+    })
+    .unwrap();
+    assert_eq!(party.wait_for_lease(0, Duration::from_secs(1)).unwrap(), lease);
+    let words = party.log(Who::Player(0));
+    assert!(
+        !words.contains("DHCP client ended") && !words.contains("no longer valid"),
+        "{words}"
+    );
 }
 
 /// A player who asks a hundred times a second, as games do.
