@@ -48,6 +48,15 @@ pub fn run(options: &Options) -> Result<()> {
     shown
 }
 
+/// The demo as a test: everything in its table has been good once, or it fails. Ctrl-C ends the whole program, as in any other test.
+pub fn once() -> Result<()> {
+    let options = Options {
+        once: true,
+        players: 2,
+    };
+    show(&options, &Interrupt::never())
+}
+
 fn show(options: &Options, interrupt: &Interrupt) -> Result<()> {
     step("building relay, LAN gateway and client", binaries::build)?;
     let mut party = step("building a LAN, the internet, and homes behind NATs", || {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::{
-    binaries, deps, setup,
+    binaries, demo, deps, setup,
     step::{Steps, cargo, root, run as run_command},
 };
 
@@ -132,6 +132,9 @@ fn lab_steps(steps: &mut Steps, files: &BTreeMap<String, usize>, filter: Option<
             "--quiet",
         ]))
     });
+    if filter.is_none() {
+        steps.check("the demo, once", demo::once);
+    }
     for name in files.keys() {
         // Tests of one file share a lab, so they run in one process and one after the other.
         let mut command = cargo(&[
