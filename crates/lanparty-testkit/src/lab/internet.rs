@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    cable::{End, end, plug},
+    cable::{End, end, plug, unplug},
     error::LabError,
     machine::Machine,
     process::Process,
@@ -182,6 +182,34 @@ impl Site {
         plug(self.house_end(), end(&self.host, self.uplink), 1500)?;
         self.router
             .run(&format!("ip address add {}/24 dev lan", self.router_address()))
+            .map(drop)
+    }
+
+    /// Gives the host a second line to its router, interface `nic`, and leads its default route there. The first line
+    /// keeps carrier, address and neighbours; only nobody passes its packets on.
+    pub fn move_to_second_line(&self, nic: &str) -> Result<(), LabError> {
+        plug(end(&self.router, "lan2"), end(&self.host, nic), 1500)?;
+        let net = format!("192.168.{}", 170 + self.number);
+        self.router.run(&format!("ip address add {net}.1/24 dev lan2"))?;
+        self.router.feed(
+            &["nft", "-f", "-"],
+            "add rule ip wall pass iifname lan2 accept
+             table inet lab_dead_end { chain line { type filter hook prerouting priority -400; iifname lan drop; }
+             }",
+        )?;
+        self.host.run(&format!("ip address add {net}.20/24 dev {nic}"))?;
+        self.host
+            .run(&format!("ip route replace default via {net}.1 dev {nic}"))
+            .map(drop)
+    }
+
+    /// Takes the second line away; the first works again.
+    pub fn move_to_first_line(&self, nic: &str) -> Result<(), LabError> {
+        self.router.run("nft delete table inet lab_dead_end")?;
+        unplug(&self.host, nic)?;
+        let (router, uplink) = (self.router_address(), self.uplink);
+        self.host
+            .run(&format!("ip route add default via {router} dev {uplink}"))
             .map(drop)
     }
 
