@@ -1,9 +1,7 @@
 //! What ends an evening, as an exit code and with what to do.
 
 use lanparty_api::cli::{ExitCode, Failure};
-use lanparty_node::EndpointError;
 use lanparty_os::{dhcp::DhcpError, dirs::DirError, transaction::TransactionError};
-use lanparty_quic::{DialError, TrustError};
 
 use crate::adapter::AdapterError;
 
@@ -31,20 +29,4 @@ pub fn adapter_failure(error: AdapterError) -> Failure {
 
 pub fn dhcp_failure(error: DhcpError) -> Failure {
     Failure::new(ExitCode::Host, error).advise("or leave --dhcp out and give the adapter an address by hand")
-}
-
-pub fn endpoint_failure(error: EndpointError) -> Failure {
-    let code = match error {
-        EndpointError::Rejected { .. } | EndpointError::Displaced | EndpointError::Kicked => {
-            ExitCode::Refused
-        }
-        // What the player has named is wrong, not what the relay has shown.
-        EndpointError::Untrusted(
-            DialError::Trust(TrustError::ReadCa(..) | TrustError::NoCertificate(_))
-            | DialError::ServerName(_),
-        ) => ExitCode::Usage,
-        EndpointError::Untrusted(_) => ExitCode::Trust,
-        EndpointError::Device(_) => ExitCode::Host,
-    };
-    Failure::new(code, error)
 }

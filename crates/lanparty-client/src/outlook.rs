@@ -1,34 +1,16 @@
 //! The client's part of the status, and what of it is said aloud.
 
-use std::{
-    io::Write,
-    time::{Instant, SystemTime, UNIX_EPOCH},
-};
+use std::time::Instant;
 
 use lanparty_api::{
-    Program, Status, Storyteller,
+    Status,
     status::{EndpointStatus, InterfaceStatus},
 };
 use lanparty_core::host::warnings;
-use lanparty_node::EndpointConfig;
 use lanparty_wire::host::Snapshot;
 use tokio::sync::watch;
 
 use crate::lease::LeaseKeeper;
-
-/// The status of a client that has done nothing yet.
-pub fn first_status(config: &EndpointConfig, now: SystemTime) -> Status {
-    let mut status = Status::new(Program::Client);
-    status.software.clone_from(&config.software);
-    status.process = std::process::id();
-    status.since_unix = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let mut endpoint = EndpointStatus::new(config.relay.clone(), config.room.clone());
-    endpoint.name.clone_from(&config.name);
-    endpoint.identity = Some(config.identity.peer_id());
-    endpoint.mac = config.mac;
-    status.endpoint = Some(endpoint);
-    status
-}
 
 /// Puts what this machine shows into the status.
 pub fn note_host(status: &watch::Sender<Status>, snapshot: &Snapshot, tap: &str) {
@@ -58,26 +40,6 @@ pub fn note_time(status: &watch::Sender<Status>, now: Instant, since: Option<Ins
             u64::try_from(joined.as_millis()).unwrap_or(u64::MAX).max(1)
         });
     });
-}
-
-/// Prints what the player wants to know, as it happens.
-pub async fn tell_story(mut status: watch::Receiver<Status>) {
-    let mut teller = Storyteller::default();
-    loop {
-        let now = status.borrow_and_update().clone();
-        for line in teller.tell(&now) {
-            say(&line.text);
-        }
-        if status.changed().await.is_err() {
-            return;
-        }
-    }
-}
-
-/// A sentence for the player. Nobody has to listen.
-pub fn say(sentence: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{sentence}").and_then(|()| out.flush());
 }
 
 fn change(status: &watch::Sender<Status>, change: impl FnOnce(&mut EndpointStatus)) {

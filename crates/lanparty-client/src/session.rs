@@ -17,7 +17,9 @@ use lanparty_api::{
     serve_status, socket_path,
 };
 use lanparty_core::{guard::Limits, host::never_carry, node::Event};
-use lanparty_node::{EndpointConfig, EndpointError, EndpointEvent, EndpointHandle, endpoint};
+use lanparty_node::{
+    EndpointConfig, EndpointError, EndpointEvent, EndpointHandle, endpoint, first_status, say, tell_story,
+};
 use lanparty_os::{
     device::{DeviceError, tap::Tap},
     dhcp::{DhcpClient, DhcpEvent, DhcpOptions},
@@ -38,12 +40,10 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::{
     adapter::{Adapter, AdapterError},
-    failure::{
-        adapter_failure, dhcp_failure, endpoint_failure, state_failure, transaction_failure, unexpected,
-    },
+    failure::{adapter_failure, dhcp_failure, state_failure, transaction_failure, unexpected},
     identity::Install,
     lease::LeaseKeeper,
-    outlook::{self, say},
+    outlook,
     settings::Party,
 };
 
@@ -138,13 +138,13 @@ async fn play(
         party.room.as_str(),
         party.relay
     ));
-    let (status, _) = watch::channel(outlook::first_status(&config, SystemTime::now()));
+    let (status, _) = watch::channel(first_status(Program::Client, &config, SystemTime::now()));
     let _server = serve_status(&socket_path(state_dir, Program::Client), status.subscribe())
         .map_err(|error| Failure::new(ExitCode::Host, error))?;
     let again = adapter.clone();
     let reopen = move || recreate(again.clone());
-    let (endpoint, handle) = endpoint(config, tap, reopen, status.clone()).map_err(endpoint_failure)?;
-    let story = tokio::spawn(outlook::tell_story(status.subscribe()));
+    let (endpoint, handle) = endpoint(config, tap, reopen, status.clone()).map_err(Failure::from)?;
+    let story = tokio::spawn(tell_story(status.subscribe()));
     let running = tokio::spawn(endpoint.run());
     let player = Player {
         tap: party.tap.clone(),
@@ -166,7 +166,7 @@ async fn play(
 /// The endpoint has been told to stop, or has stopped by itself and says why.
 async fn end(mut running: JoinHandle<Result<(), EndpointError>>) -> Result<(), Failure> {
     match timeout(FAREWELL, &mut running).await {
-        Ok(outcome) => outcome.map_err(unexpected)?.map_err(endpoint_failure),
+        Ok(outcome) => outcome.map_err(unexpected)?.map_err(Failure::from),
         Err(_) => {
             running.abort();
             Ok(())
@@ -242,7 +242,7 @@ impl Player {
         match event {
             EndpointEvent::Joined { .. } => {
                 self.joined = Some(Instant::now());
-                block_in_place(|| self.adapter.link_up()).map_err(adapter_failure)?;
+                complain(block_in_place(|| self.adapter.link_up()));
                 self.start_dhcp()?;
                 self.look().await;
             }
@@ -267,6 +267,8 @@ impl Player {
             | EndpointEvent::Disconnected { .. }
             | EndpointEvent::Failed { .. }
             | EndpointEvent::Rejected { .. }
+            // Our TAP describes all that it can carry.
+            | EndpointEvent::UndescribedSuperFrames
             | EndpointEvent::Node(_) => {}
         }
         Ok(())

@@ -103,6 +103,13 @@ fn a_killed_client_leaves_nothing_that_its_next_start_does_not_clean() {
         state.join("host-changes.json").exists(),
         "the way back is on the disk"
     );
+    // The socket comes a moment after the adapter.
+    for _ in 0..50 {
+        if state.join("lanparty-client.sock").exists() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
     let running = place.run(&["status", "--json", "--state-dir", state.to_str().unwrap()]);
     assert_eq!(
         running.status.code(),

@@ -20,13 +20,15 @@ const FIRST_TIMEOUTS: [Duration; 3] = [
     Duration::from_secs(8),
 ];
 /// While a known relay is gone, attempts are short: one that started before the network came back must not delay the next.
-const MIN_TIMEOUT: Duration = Duration::from_millis(1500);
+const MIN_TIMEOUT: Duration = Duration::from_millis(1000);
 const MAX_TIMEOUT: Duration = Duration::from_secs(8);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 /// For the first minutes somebody sits there and waits. With [`MIN_TIMEOUT`] this leaves a second of the three for the join itself.
 const BACKOFF_WHILE_WATCHED: Duration = Duration::from_millis(400);
 const BACKOFF_LATER: Duration = Duration::from_secs(5);
 const WATCHED: Duration = Duration::from_secs(300);
+/// A relay may have taken a dial that we gave up, and displace our own ghost for it a little later.
+const OWN_DIAL: Duration = Duration::from_secs(15);
 /// A refusal that may pass by itself is asked about at this interval.
 const REJECTED_BACKOFF: Duration = Duration::from_secs(3);
 
@@ -98,6 +100,8 @@ pub struct Session {
     failures: u32,
     /// Since when there is no working session.
     away_since: Instant,
+    /// When our last dial failed.
+    last_dial: Option<Instant>,
     /// The round trip of the last session, which says how patient a dial must be.
     rtt: Option<Duration>,
 }
@@ -111,6 +115,7 @@ impl Session {
             next_dial: now,
             failures: 0,
             away_since: now,
+            last_dial: None,
             rtt: None,
         }
     }
@@ -136,8 +141,10 @@ impl Session {
 
     /// Bytes came from the relay at `when`.
     pub fn heard(&mut self, when: Instant) {
-        if let Some(heard) = &mut self.heard {
-            *heard = when.max(*heard);
+        if let Some(heard) = &mut self.heard
+            && when > *heard
+        {
+            *heard = when;
             if !self.dialing {
                 self.failures = 0;
             }
@@ -160,6 +167,7 @@ impl Session {
     /// A dial has failed. `jitter` is any random value; it keeps a party's members from dialling in step.
     pub fn dial_failed(&mut self, now: Instant, failure: Failure, jitter: u8) -> Verdict {
         self.dialing = false;
+        self.last_dial = Some(now);
         self.failures = self.failures.saturating_add(1);
         self.next_dial = now + self.backoff(now, failure, jitter);
         verdict(failure)
@@ -167,13 +175,19 @@ impl Session {
 
     /// The connection has ended.
     pub fn down(&mut self, now: Instant, failure: Failure) -> Verdict {
+        if self.is_up(now) {
+            self.away_since = now;
+        }
         self.heard = None;
-        self.away_since = now;
         if self.dialing {
             // The dial beside it goes on; that it displaced its own ghost is what was meant to happen.
             return Verdict::Retry;
         }
-        self.next_dial = now;
+        self.next_dial = self.next_dial.max(now);
+        let own_dial = self.last_dial.is_some_and(|at| now < at + OWN_DIAL);
+        if failure == Failure::Closed(CloseCause::Displaced) && own_dial {
+            return Verdict::Retry;
+        }
         verdict(failure)
     }
 
@@ -260,7 +274,7 @@ mod tests {
             let dial_at = match session.step(now) {
                 Step::Wait(until) => until,
                 Step::Dial { timeout } => {
-                    assert!(timeout <= Duration::from_millis(1500));
+                    assert!(timeout <= Duration::from_millis(1000));
                     now += timeout;
                     session.dial_failed(now, Failure::Unreachable, 255);
                     continue;
@@ -306,6 +320,29 @@ mod tests {
             session.down(now, Failure::Closed(CloseCause::Displaced)),
             Verdict::GiveUp
         );
+    }
+
+    #[test]
+    fn a_ghost_displaced_by_a_dial_that_we_gave_up_is_none_either() {
+        let start = Instant::now();
+        let mut session = connected(start);
+        let now = start + SILENCE;
+        session.step(now);
+        session.dial_failed(now, Failure::Unreachable, 0);
+        let verdict = session.down(now, Failure::Closed(CloseCause::Displaced));
+        assert_eq!(verdict, Verdict::Retry);
+    }
+
+    #[test]
+    fn a_doubted_session_is_away_since_it_was_doubted() {
+        let start = Instant::now();
+        let mut session = connected(start);
+        let doubted = start + SILENCE;
+        session.step(doubted);
+        session.heard(start);
+        session.dial_failed(doubted + RTT, Failure::Unreachable, 0);
+        session.down(doubted + 5 * RTT, Failure::Unreachable);
+        assert_eq!(session.away(doubted + 10 * RTT), 10 * RTT);
     }
 
     #[test]

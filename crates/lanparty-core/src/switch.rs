@@ -58,6 +58,10 @@ pub trait Forwarding {
     fn clear(&mut self);
     /// The room's LAN gateway, if it is another member.
     fn gateway(&self) -> Option<MemberId>;
+    /// True for a station of our own LAN that was heard a short while ago. One that does not learn knows none.
+    fn is_station(&self, _now: Instant, _mac: Mac) -> bool {
+        false
+    }
     /// The first look at a frame from the LAN: most of what a promiscuous card hears is between others, and costs one lookup.
     ///
     /// # Errors
@@ -107,6 +111,10 @@ impl Switch {
 }
 
 impl Forwarding for Switch {
+    fn is_station(&self, now: Instant, mac: Mac) -> bool {
+        self.stations.get(&mac).is_some_and(|&seen| !aged(now, seen))
+    }
+
     fn add(&mut self, member: MemberId, role: Role, mac: Option<Mac>) {
         self.members += 1;
         match (role, mac) {
@@ -248,10 +256,6 @@ impl Switch {
     /// Forgets stations that were silent for too long. Only memory asks for it: a lookup looks at the age itself.
     fn age(&mut self, now: Instant) {
         self.stations.retain(|_, seen| !aged(now, *seen));
-    }
-
-    fn is_station(&self, now: Instant, mac: Mac) -> bool {
-        self.stations.get(&mac).is_some_and(|&seen| !aged(now, seen))
     }
 }
 

@@ -1,30 +1,31 @@
 //! One run of the LAN gateway, from the check of its interface to the goodbye.
 
-use std::{
-    fs, io,
-    path::Path,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{fs, io, path::Path, time::SystemTime};
 
 use lanparty_api::{
-    Program, Status, Storyteller,
+    Program, Status,
     cli::{self, CommonArgs, ExitCode, Failure},
     serve_status, socket_path,
-    status::{EndpointStatus, InterfaceStatus},
+    status::InterfaceStatus,
 };
-use lanparty_node::{EndpointConfig, EndpointError, EndpointEvent, EndpointHandle, endpoint};
+use lanparty_node::{EndpointConfig, EndpointEvent, EndpointHandle, endpoint, first_status, say, tell_story};
 use lanparty_os::{
-    device::{DeviceError, packet::PacketDevice},
+    device::{
+        DeviceError,
+        packet::{PacketDevice, undescribed_offloads},
+    },
     dirs::{DirError, StateDir},
     interface::{self, Interface, LanInterfaceError, SYSFS},
     network::Watch,
     privileges::{self, Privilege},
+    transaction::{Transaction, TransactionError},
 };
 use lanparty_quic::{Identity, Trust};
 use lanparty_wire::{LeaveReason, control::Role, mtu};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
+    task::block_in_place,
 };
 use tracing_subscriber::filter::LevelFilter;
 
@@ -72,14 +73,16 @@ pub fn run(common: &CommonArgs, settings: Settings, state_dir: &Path) -> Result<
 
 async fn bridge(config: EndpointConfig, lan: &Interface, state_dir: &Path) -> Result<(), Failure> {
     let name = lan.name.clone();
+    // First of all what a crashed run has left is undone; what this one changes is undone when it ends.
+    let mut changes = Transaction::open(state_dir).map_err(transaction_failure)?;
     let device = PacketDevice::open(&name).map_err(device_failure)?;
-    let (status, _) = watch::channel(first_status(&config, lan));
+    let (status, _) = watch::channel(first_status(Program::Gateway, &config, SystemTime::now()));
     let _server = serve_status(&socket_path(state_dir, Program::Gateway), status.subscribe())
         .map_err(|error| Failure::new(ExitCode::Host, error))?;
-    println!(
-        "Opening room {} (open) for the LAN on {name}, through {}",
+    say(&format!(
+        "Opening room {} (open: the relay's operator could read frames) for the LAN on {name}, through {}",
         config.room, config.relay
-    );
+    ));
     let reopen = {
         let name = name.clone();
         move || {
@@ -87,15 +90,15 @@ async fn bridge(config: EndpointConfig, lan: &Interface, state_dir: &Path) -> Re
             async move { PacketDevice::open_when_ready(&name).await }
         }
     };
-    let (endpoint, handle) = endpoint(config, device, reopen, status.clone()).map_err(endpoint_failure)?;
+    let (endpoint, handle) = endpoint(config, device, reopen, status.clone()).map_err(Failure::from)?;
     let told = tokio::spawn(tell_story(status.subscribe()));
     let running = tokio::spawn(endpoint.run());
-    steer(handle, &name, &status).await?;
+    steer(handle, &name, &status, &mut changes).await?;
     let outcome = running
         .await
         .map_err(|error| Failure::new(ExitCode::Unexpected, error))?;
     told.abort();
-    outcome.map_err(endpoint_failure)
+    outcome.map_err(Failure::from)
 }
 
 /// Passes on what happens to the host's network, until somebody wants us to stop or the endpoint has stopped by itself.
@@ -103,6 +106,7 @@ async fn steer(
     mut handle: EndpointHandle,
     name: &str,
     status: &watch::Sender<Status>,
+    transaction: &mut Transaction,
 ) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::new(ExitCode::Unexpected, error);
     let mut changes = Watch::immediate().map_err(failed)?;
@@ -121,7 +125,8 @@ async fn steer(
                 handle.network_changed();
             }
             event = handle.next_event() => match event {
-                Some(event) => log_event(&event),
+                Some(EndpointEvent::UndescribedSuperFrames) => switch_offloads_off(name, transaction),
+                Some(event) => tracing::debug!(?event, "endpoint"),
                 None => return Ok(()),
             },
             _ = interrupt.recv() => break,
@@ -129,9 +134,24 @@ async fn steer(
             _ = hangup.recv() => break,
         }
     }
-    println!("Closing the room");
+    say("Closing the room");
     handle.shutdown(LeaveReason::Goodbye).await;
     Ok(())
+}
+
+/// Makes the interface finish its frames by itself, until we end (FIELD-NOTES F23).
+fn switch_offloads_off(name: &str, transaction: &mut Transaction) {
+    tracing::warn!(
+        interface = name,
+        "this kernel loses super-frames that it cannot describe; switching their offloads off"
+    );
+    for change in undescribed_offloads(name) {
+        match block_in_place(|| transaction.apply(&change)) {
+            Ok(()) => {}
+            Err(error) if error.is_unknown() => {}
+            Err(error) => tracing::warn!(%change, %error, "an offload could not be switched off"),
+        }
+    }
 }
 
 /// Whether the LAN's cable has a link. Puts what was seen into the status.
@@ -163,21 +183,6 @@ fn look(name: &str, status: &watch::Sender<Status>) -> bool {
     link
 }
 
-fn first_status(config: &EndpointConfig, lan: &Interface) -> Status {
-    let mut status = Status::new(Program::Gateway);
-    env!("CARGO_PKG_VERSION").clone_into(&mut status.software);
-    status.process = std::process::id();
-    status.since_unix = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
-    let mut endpoint = EndpointStatus::new(config.relay.clone(), config.room.clone());
-    endpoint.name.clone_from(&config.name);
-    endpoint.identity = Some(config.identity.peer_id());
-    endpoint.interface = Some(interface_status(lan));
-    status.endpoint = Some(endpoint);
-    status
-}
-
 fn interface_status(lan: &Interface) -> InterfaceStatus {
     InterfaceStatus {
         name: lan.name.clone(),
@@ -188,24 +193,6 @@ fn interface_status(lan: &Interface) -> InterfaceStatus {
         carrier: lan.carrier != Some(false),
         addresses: Vec::new(),
     }
-}
-
-/// Prints what the host wants to know, as it happens.
-async fn tell_story(mut status: watch::Receiver<Status>) {
-    let mut teller = Storyteller::default();
-    loop {
-        let now = status.borrow_and_update().clone();
-        for line in teller.tell(&now) {
-            println!("{}", line.text);
-        }
-        if status.changed().await.is_err() {
-            return;
-        }
-    }
-}
-
-fn log_event(event: &EndpointEvent) {
-    tracing::debug!(?event, "endpoint");
 }
 
 fn host_name() -> String {
@@ -220,21 +207,17 @@ fn state_failure(error: DirError) -> Failure {
     }
 }
 
+fn transaction_failure(error: TransactionError) -> Failure {
+    match error {
+        TransactionError::OwnerAlive { .. } => Failure::new(ExitCode::AlreadyRunning, error),
+        error => Failure::new(ExitCode::Host, error),
+    }
+}
+
 fn interface_failure(error: LanInterfaceError) -> Failure {
     Failure::new(ExitCode::Host, error)
 }
 
 fn device_failure(error: DeviceError) -> Failure {
     Failure::new(ExitCode::Host, error)
-}
-
-fn endpoint_failure(error: EndpointError) -> Failure {
-    let code = match error {
-        EndpointError::Rejected { .. } | EndpointError::Displaced | EndpointError::Kicked => {
-            ExitCode::Refused
-        }
-        EndpointError::Untrusted(_) => ExitCode::Trust,
-        EndpointError::Device(_) => ExitCode::Host,
-    };
-    Failure::new(code, error)
 }

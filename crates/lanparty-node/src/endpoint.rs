@@ -54,6 +54,8 @@ pub enum EndpointEvent {
     DeviceDown,
     /// The device is back.
     DeviceUp,
+    /// The kernel has begun to lose super-frames that it cannot describe to us; the offloads that make them must go.
+    UndescribedSuperFrames,
     /// What the core noticed.
     Node(Event),
 }

@@ -150,6 +150,9 @@ where
         };
         let losses = source.losses();
         let before = mem::replace(&mut self.losses, losses);
+        if losses.undescribed > 0 && before.undescribed == 0 {
+            self.tell(EndpointEvent::UndescribedSuperFrames);
+        }
         self.node.count_drop(
             DropReason::DeviceOverrun,
             losses.overrun.saturating_sub(before.overrun),

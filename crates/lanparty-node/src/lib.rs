@@ -9,8 +9,10 @@ mod config;
 mod endpoint;
 mod frames;
 mod report;
+mod surface;
 mod uplink;
 mod uplinked;
 
 pub use config::EndpointConfig;
 pub use endpoint::{Endpoint, EndpointError, EndpointEvent, EndpointHandle, endpoint};
+pub use surface::{first_status, say, tell_story};

@@ -8,7 +8,7 @@ use lanparty_api::{
 };
 use lanparty_core::node::{Counters, Node};
 use lanparty_quic::{Link, TrustOutcome};
-use lanparty_wire::{DropCounters, MemberId, control::Welcome};
+use lanparty_wire::control::Welcome;
 
 use crate::uplink::Uplink;
 
@@ -94,25 +94,20 @@ fn gateway(node: &Node) -> Option<GatewayStatus> {
 }
 
 fn members(node: &Node) -> Vec<MemberStatus> {
+    // Both walk the same members in the same order.
     node.roster()
-        .map(|member| MemberStatus {
+        .zip(node.member_drops())
+        .map(|(member, (_, drops))| MemberStatus {
             incarnation: Some(member.incarnation),
             name: member.name.clone(),
             mac: member.mac,
             identity: Some(member.identity),
             budget: Some(member.budget),
             lan_link: member.lan_link,
-            drops: drops_of(node, member.id),
+            drops: drops.clone(),
             ..MemberStatus::new(member.id, member.role)
         })
         .collect()
-}
-
-fn drops_of(node: &Node, id: MemberId) -> DropCounters {
-    node.member_drops()
-        .find(|(member, _)| *member == id)
-        .map(|(_, drops)| drops.clone())
-        .unwrap_or_default()
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -1,8 +1,8 @@
 //! Kernel settings, and those that a TAP needs.
 //!
 //! A party's network must not move a player's internet. DHCP is in our own hands, but a router's advertisement (RFC
-//! 4861) is taken by the kernel: its default route, its more specific routes (RFC 4191) and redirects are switched
-//! off for the TAP, while addresses by advertised prefixes stay, so that IPv6 on the LAN works. Name servers in
+//! 4861) is taken by the kernel: its default route, its more specific routes (RFC 4191), its on-link prefixes and
+//! redirects are switched off for the TAP. IPv6 on the LAN works by link-local addresses. Name servers in
 //! advertisements (RFC 8106) are no matter of the kernel; programs that would take them are told to leave the TAP
 //! alone (see [`crate::network_manager`]).
 
@@ -20,6 +20,8 @@ const ROOT: &str = "/proc/sys";
 pub fn quiet_ipv6(tap: &str) -> Vec<Change> {
     let settings = [
         ("accept_ra_defrtr", "0"),
+        // An advertised on-link prefix becomes a route whatever its length: 2000::/3 would be the whole internet.
+        ("accept_ra_pinfo", "0"),
         ("accept_ra_rtr_pref", "0"),
         // Advertised routes longer than this are refused, and shorter than 0 there are none but the default.
         ("accept_ra_rt_info_max_plen", "0"),
@@ -99,7 +101,7 @@ mod tests {
     fn every_setting_that_a_tap_needs_exists_and_takes_its_value() {
         in_namespace(|| async {
             let changes: Vec<_> = quiet_ipv6("lan0").into_iter().chain(quiet_ipv4("lan0")).collect();
-            assert_eq!(changes.len(), 10);
+            assert_eq!(changes.len(), 11);
             ip("link add lan0 type veth peer name host0");
             let mut changed = 0;
             for change in changes {

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use bytes::{Buf, BytesMut};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     DropReason, GroupHandle, Incarnation, LeaveReason, Mac, MemberId, PeerId, RejectReason, RoomCode,
@@ -119,8 +119,15 @@ pub struct Stats {
     pub bytes_out: u64,
     #[serde(default)]
     pub bytes_in: u64,
-    #[serde(default)]
+    /// Reasons that this version does not know are left out.
+    #[serde(default, deserialize_with = "known_drops")]
     pub drops: BTreeMap<DropReason, u64>,
+}
+
+fn known_drops<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<DropReason, u64>, D::Error> {
+    let named = BTreeMap::<String, u64>::deserialize(deserializer)?;
+    let known = |(name, count): (String, u64)| Some((DropReason::named(&name)?, count));
+    Ok(named.into_iter().filter_map(known).collect())
 }
 
 /// One control message.
@@ -244,7 +251,16 @@ impl Message {
                     Err(ControlError::RoleMac)
                 }
             }
-            Message::Joined { member } => budget(member.budget),
+            Message::Joined { member } => {
+                budget(member.budget)?;
+                let has_mac = member.mac.is_some_and(Mac::is_identity);
+                // A LAN gateway speaks for many addresses, a client for one that can be nobody else's.
+                match (member.role, member.mac) {
+                    (Role::Client, _) if has_mac => Ok(()),
+                    (Role::Gateway, None) => Ok(()),
+                    (Role::Client | Role::Gateway, _) => Err(ControlError::RoleMac),
+                }
+            }
             Message::Budget { bytes, .. } => budget(*bytes),
             Message::Welcome(_)
             | Message::Reject { .. }
@@ -327,6 +343,39 @@ mod tests {
             decode(r#"{"type":"moonrise","at":3}"#).unwrap(),
             Some(Message::Unknown)
         );
+    }
+
+    #[test]
+    fn a_drop_reason_of_a_later_version_is_left_out() {
+        let stats = r#"{"type":"stats","drops":{"jumbo":3,"moonlight":4}}"#;
+        let Some(Message::Stats(stats)) = decode(stats).unwrap() else {
+            panic!("no stats")
+        };
+        assert_eq!(stats.drops, BTreeMap::from([(DropReason::Jumbo, 3)]));
+    }
+
+    #[test]
+    fn a_member_has_the_address_of_its_role_or_is_refused() {
+        let joined = |role: &str, mac: &str| {
+            let identity = "00".repeat(32);
+            let json = format!(
+                r#"{{"type":"joined","member":{{"id":7,"incarnation":1,"role":"{role}","identity":"{identity}","budget":1200,"mac":{mac}}}}}"#
+            );
+            decode(&json)
+        };
+        assert!(joined("client", "\"02:00:00:00:00:07\"").is_ok());
+        assert!(joined("gateway", "null").is_ok());
+        for (role, mac) in [
+            ("client", "null"),
+            ("client", "\"00:11:22:33:44:55\""),
+            ("client", "\"ff:ff:ff:ff:ff:ff\""),
+            ("gateway", "\"02:00:00:00:00:07\""),
+        ] {
+            assert!(
+                matches!(joined(role, mac), Err(ControlError::RoleMac)),
+                "{role} {mac}"
+            );
+        }
     }
 
     #[test]

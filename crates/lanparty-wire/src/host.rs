@@ -34,7 +34,11 @@ impl Prefix {
             IpAddr::V4(_) => 32,
             IpAddr::V6(_) => 128,
         };
-        if length > bits { None } else { Some(Prefix { address, length }) }
+        if length > bits {
+            None
+        } else {
+            Some(Prefix { address, length })
+        }
     }
 
     /// The prefix that holds this one address.
@@ -84,7 +88,11 @@ impl Prefix {
 
     /// True if the two have an address in common, so that a home network would hide a party's.
     pub fn overlaps(self, other: Prefix) -> bool {
-        if self.length <= other.length { self.contains(other.address) } else { other.contains(self.address) }
+        if self.length <= other.length {
+            self.contains(other.address)
+        } else {
+            other.contains(self.address)
+        }
     }
 }
 
@@ -125,7 +133,9 @@ impl Serialize for Prefix {
 
 impl<'de> Deserialize<'de> for Prefix {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Prefix, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -221,12 +231,25 @@ pub enum Change {
     /// Undone: removed, unless it was there before.
     AddAddress { interface: String, address: Prefix },
     /// Undone: removed, unless an equal route was there before.
-    AddRoute { interface: String, destination: Prefix, via: Option<IpAddr>, metric: u32 },
+    AddRoute {
+        interface: String,
+        destination: Prefix,
+        via: Option<IpAddr>,
+        metric: u32,
+    },
     /// A file with this content. Undone: its previous content, or its absence. Its owner is asked to read its
     /// configuration again after both.
-    WriteFile { path: PathBuf, content: String, owner: Option<Owner> },
+    WriteFile {
+        path: PathBuf,
+        content: String,
+        owner: Option<Owner>,
+    },
     /// A device feature as `ethtool -K` names it. Undone: its previous setting.
-    SetFeature { interface: String, feature: String, enabled: bool },
+    SetFeature {
+        interface: String,
+        feature: String,
+        enabled: bool,
+    },
 }
 
 /// The program that a configuration file belongs to.
@@ -241,16 +264,39 @@ impl fmt::Display for Change {
         match self {
             Change::CreateTap { name, mac } => write!(f, "create the TAP {name} with address {mac}"),
             Change::SetSysctl { key, value } => write!(f, "set {key} to {value}"),
-            Change::AddAddress { interface, address } => write!(f, "add the address {address} to {interface}"),
-            Change::AddRoute { interface, destination, via: None, metric } => {
+            Change::AddAddress { interface, address } => {
+                write!(f, "add the address {address} to {interface}")
+            }
+            Change::AddRoute {
+                interface,
+                destination,
+                via: None,
+                metric,
+            } => {
                 write!(f, "add the route {destination} by {interface}, metric {metric}")
             }
-            Change::AddRoute { interface, destination, via: Some(via), metric } => {
-                write!(f, "add the route {destination} via {via} by {interface}, metric {metric}")
+            Change::AddRoute {
+                interface,
+                destination,
+                via: Some(via),
+                metric,
+            } => {
+                write!(
+                    f,
+                    "add the route {destination} via {via} by {interface}, metric {metric}"
+                )
             }
             Change::WriteFile { path, .. } => write!(f, "write {}", path.display()),
-            Change::SetFeature { interface, feature, enabled } => {
-                write!(f, "turn {feature} of {interface} {}", if *enabled { "on" } else { "off" })
+            Change::SetFeature {
+                interface,
+                feature,
+                enabled,
+            } => {
+                write!(
+                    f,
+                    "turn {feature} of {interface} {}",
+                    if *enabled { "on" } else { "off" }
+                )
             }
         }
     }
@@ -288,7 +334,15 @@ mod tests {
 
     #[test]
     fn texts_that_are_no_prefix_are_refused() {
-        for text in ["", "10.0.0.1", "10.0.0.1/33", "::/129", "10.0.0.1/-1", "10.0.0/8", "10.0.0.1/8/8"] {
+        for text in [
+            "",
+            "10.0.0.1",
+            "10.0.0.1/33",
+            "::/129",
+            "10.0.0.1/-1",
+            "10.0.0/8",
+            "10.0.0.1/8/8",
+        ] {
             assert!(text.parse::<Prefix>().is_err(), "{text}");
         }
     }
@@ -303,7 +357,10 @@ mod tests {
         };
         let json = serde_json::to_string(&change).unwrap();
         assert_eq!(serde_json::from_str::<Change>(&json).unwrap(), change);
-        assert_eq!(change.to_string(), "add the route 192.0.2.1/32 via 198.51.100.1 by eth0, metric 5");
+        assert_eq!(
+            change.to_string(),
+            "add the route 192.0.2.1/32 via 198.51.100.1 by eth0, metric 5"
+        );
     }
 
     fn prefix(text: &str) -> Prefix {

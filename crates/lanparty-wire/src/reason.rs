@@ -46,6 +46,11 @@ macro_rules! drop_reasons {
                 match self { $(DropReason::$variant => $name,)+ }
             }
 
+            /// The reason of that name, if this version knows it.
+            pub fn named(name: &str) -> Option<DropReason> {
+                DropReason::ALL.iter().copied().find(|reason| reason.name() == name)
+            }
+
             /// What logs call it.
             pub const fn action(self) -> Action {
                 match self { $(DropReason::$variant => Action::$action,)+ }
@@ -159,7 +164,7 @@ impl fmt::Display for DropReason {
 
 /// How many were dropped for each reason. Serialises as a map of those that are not zero.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(from = "BTreeMap<DropReason, u64>", into = "BTreeMap<DropReason, u64>")]
+#[serde(from = "BTreeMap<String, u64>", into = "BTreeMap<DropReason, u64>")]
 pub struct DropCounters([u64; DropReason::ALL.len()]);
 
 impl DropCounters {
@@ -206,11 +211,15 @@ impl Default for DropCounters {
     }
 }
 
-impl From<BTreeMap<DropReason, u64>> for DropCounters {
-    fn from(map: BTreeMap<DropReason, u64>) -> DropCounters {
+impl From<BTreeMap<String, u64>> for DropCounters {
+    /// Reasons that this version does not know are left out.
+    fn from(map: BTreeMap<String, u64>) -> DropCounters {
         let mut counters = DropCounters::default();
-        map.into_iter()
-            .for_each(|(reason, count)| counters.add(reason, count));
+        for (name, count) in map {
+            if let Some(reason) = DropReason::named(&name) {
+                counters.add(reason, count);
+            }
+        }
         counters
     }
 }

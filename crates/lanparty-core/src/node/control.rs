@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use lanparty_wire::{
-    Incarnation, LeaveReason, MemberId,
+    DropReason, Incarnation, LeaveReason, MemberId,
     control::{Member, Message, Role, Welcome},
 };
 
@@ -89,7 +89,7 @@ impl<F: Forwarding> Node<F> {
     }
 
     fn joined(&mut self, now: Instant, member: &Member) {
-        if self.me.as_ref().is_none_or(|me| me.id == member.id) {
+        if self.me.as_ref().is_none_or(|me| me.id == member.id) || self.harms_the_lan(now, member) {
             return;
         }
         if let Some(peer) = self.peers.get(member.id) {
@@ -122,6 +122,24 @@ impl<F: Forwarding> Node<F> {
             (Role::Client | Role::Gateway, Role::Client | Role::Gateway, _) => {}
         }
         self.all_named();
+    }
+
+    /// A LAN gateway believes nothing of its relay that would open the LAN: no other member speaks for a LAN, and none has the
+    /// address of a station that was heard on ours.
+    fn harms_the_lan(&mut self, now: Instant, member: &Member) -> bool {
+        if self.config.role != Role::Gateway {
+            return false;
+        }
+        let harm = match (member.role, member.mac) {
+            (Role::Gateway, _) => Some(DropReason::UnknownSource),
+            (Role::Client, Some(mac)) if self.switch.is_station(now, mac) => Some(DropReason::ForgedSource),
+            (Role::Client, _) => None,
+        };
+        let Some(reason) = harm else { return false };
+        self.counters.drops.count(reason);
+        tracing::warn!(member = %member.id, role = ?member.role, mac = ?member.mac, reason = reason.name(),
+            "a member that would harm the LAN is ignored");
+        true
     }
 
     fn left(&mut self, id: MemberId, incarnation: Incarnation, reason: &LeaveReason) {

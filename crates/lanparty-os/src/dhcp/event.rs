@@ -58,6 +58,9 @@ pub(super) const VARIABLES: [&str; 13] = [
     "new_dhcp_server_identifier",
 ];
 
+/// No LAN has more than a class A; a shorter mask would take a part of the internet with it.
+const SHORTEST: u8 = 8;
+
 impl Report {
     /// `None` for what concerns nobody, and for leases that make no sense.
     pub(super) fn event(&self) -> Option<DhcpEvent> {
@@ -84,7 +87,7 @@ impl Report {
             .or_else(|| self.one(["subnet", "new_subnet_mask"]).and_then(mask_length));
         let length = length.unwrap_or_else(|| classful_length(address));
         Some(Lease {
-            address: Prefix::new(IpAddr::V4(address), length).filter(|prefix| prefix.length() > 0)?,
+            address: Prefix::new(IpAddr::V4(address), length).filter(|prefix| prefix.length() >= SHORTEST)?,
             seconds: self.one(["lease", "new_dhcp_lease_time"]).unwrap_or(0),
             server: self.one(["serverid", "new_dhcp_server_identifier"]),
             routers: self.list(["router", "new_routers"]),

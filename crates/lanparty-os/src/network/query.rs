@@ -183,7 +183,7 @@ fn link_kind(layer: LinkLayerType, kind: Option<&InfoKind>, name: &str) -> LinkK
         (LinkLayerType::Ether, Some(InfoKind::Bond | InfoKind::Team)) => LinkKind::Bond,
         (LinkLayerType::Ether, Some(InfoKind::Vlan)) => LinkKind::Vlan,
         (LinkLayerType::Ether, Some(InfoKind::Tun)) => LinkKind::Tap,
-        (_, Some(InfoKind::Tun)) => LinkKind::Tun,
+        (_, Some(InfoKind::Tun | InfoKind::Wireguard)) => LinkKind::Tun,
         (LinkLayerType::Ether, _) if is_wifi(name) => LinkKind::Wifi,
         (LinkLayerType::Ether, _) => LinkKind::Ethernet,
         _ => LinkKind::Other,

@@ -42,6 +42,38 @@ fn before_a_welcome_and_without_a_path_nothing_goes() {
 }
 
 #[test]
+fn a_relay_cannot_open_the_lan_by_what_it_says_of_members() {
+    let mut room = Room::new(2);
+    let now = room.now;
+    let false_gateway = Message::Joined {
+        member: lanparty_wire::control::Member {
+            id: member_id(5),
+            mac: None,
+            role: Role::Gateway,
+            ..member(2, 1, BUDGET)
+        },
+    };
+    let node = room.node(GATEWAY);
+    node.handle_control(now, &false_gateway);
+    assert!(node.roster().all(|member| member.role == Role::Client));
+    assert_eq!(node.counters().drops.of(DropReason::UnknownSource), 1);
+
+    let station = Mac([2, 0x42, 0, 0, 0, 1]);
+    node.handle_frame(now, Frame::plain(&ipx(station, Mac::BROADCAST, 60)))
+        .unwrap();
+    let thief = Message::Joined {
+        member: lanparty_wire::control::Member {
+            id: member_id(6),
+            mac: Some(station),
+            ..member(2, 1, BUDGET)
+        },
+    };
+    node.handle_control(now, &thief);
+    assert!(node.roster().all(|member| member.mac != Some(station)));
+    assert_eq!(node.counters().drops.of(DropReason::ForgedSource), 1);
+}
+
+#[test]
 fn a_client_is_told_of_the_lan_gateway_and_its_cable() {
     let mut room = Room::empty();
     room.join(1, 1);
