@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
 
 use std::{
-    net::{IpAddr, Ipv4Addr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
     sync::{LazyLock, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -232,6 +232,31 @@ fn a_lan_that_offers_the_internet_moves_neither_default_route_nor_names() {
 }
 
 #[test]
+fn a_lan_that_says_half_the_internet_is_on_link_moves_nothing() {
+    /// An address that lies in the advertised prefix and nowhere in the lab.
+    const FAR: &str = "2606:4700::1111";
+    let party = party();
+    let player = party.machine(Who::Player(0));
+    // A host as others at the party: it believes what routers say.
+    let neighbour = party.lab.lan.add_host("believer").unwrap();
+    let port = RawPort::open(&party.lab.lan.games, "eth0").unwrap();
+    let tap = Capture::start(player, TAP).unwrap();
+    let advertisement = on_link_advertisement(party.lab.lan.games_mac().unwrap());
+    port.send(advertisement.bytes()).unwrap();
+    tap.wait_for("the advertisement", SOON, |seen| *seen == advertisement)
+        .unwrap();
+    wait_for("the neighbour to believe it", SOON, || {
+        port.send(advertisement.bytes()).unwrap();
+        way6(&neighbour, FAR).contains("dev eth0").then_some(())
+    })
+    .unwrap();
+    let way = way6(player, FAR);
+    assert!(!way.contains(TAP), "{way}");
+    let routes = player.run(&format!("ip -6 route show dev {TAP}")).unwrap();
+    assert!(!routes.contains("2000::"), "{routes}");
+}
+
+#[test]
 fn running_processes_hold_only_the_capabilities_they_need() {
     const NET_BIND_SERVICE: u64 = 1 << 10;
     const NET_ADMIN: u64 = 1 << 12;
@@ -302,6 +327,26 @@ fn ipx_frames(destination: [u8; 6], source: [u8; 6]) -> [(&'static str, Frame); 
             Frame::new(destination, source, length(snap.len()), &with(&snap)),
         ),
     ]
+}
+
+/// A router that is nobody's default router (lifetime 0) says that all public addresses are neighbours (RFC 4861, 4.6.2).
+fn on_link_advertisement(source: [u8; 6]) -> Frame {
+    const ALL_MAC: [u8; 6] = [0x33, 0x33, 0, 0, 0, 1];
+    const ALL: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+    const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x99);
+    let header = [134, 0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    // Prefix information: length 3, flag L, valid and preferred for a minute, 2000::.
+    let prefix = [3, 4, 3, 0x80, 0, 0, 0, 60, 0, 0, 0, 60, 0, 0, 0, 0, 0x20];
+    let message = [&header[..], &prefix, &[0; 15]].concat();
+    Frame::icmp6((ALL_MAC, source), (ROUTER, ALL), &message)
+}
+
+/// Where packets to `target` would go; what `ip` says about a target without a way is as good.
+fn way6(machine: &Machine, target: &str) -> String {
+    let output = machine
+        .output(&["ip", "-6", "route", "get", target], SOON)
+        .unwrap();
+    output.stdout + &output.stderr
 }
 
 fn listen_to_group((machine, address): (&Machine, Ipv4Addr), group: Ipv4Addr, port: u16) -> UdpSocket {
