@@ -15,6 +15,7 @@ mod roster;
 
 pub use ingress::{Forward, Ingress, IngressConfig};
 pub use reservation::{SavedReservation, SavedRoom, SavedRooms, UnixTime};
+pub use room::plain_words;
 pub use rooms::{Admission, Departure, Join, Refusal, RoomLimits, Rooms, Seat};
 pub use roster::{Entry, Groups, Roster, Targets};
 

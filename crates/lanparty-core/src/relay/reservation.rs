@@ -48,6 +48,11 @@ impl Reservation {
         (self.lost && gone < MAC_HELD).then(|| MAC_HELD - gone)
     }
 
+    /// True if nobody is there any more, and its MAC is free: then it may give way to another.
+    pub(super) fn may_be_forgotten(&self, now: UnixTime) -> bool {
+        self.left.is_some() && self.holds_mac(now).is_none()
+    }
+
     /// True if a file that holds one of them need not hold the other.
     pub(super) fn is_same_life(&self, other: &Reservation) -> bool {
         let life = |r: &Reservation| (r.id, r.incarnation, r.session, r.role, r.mac);

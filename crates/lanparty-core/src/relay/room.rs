@@ -14,8 +14,8 @@ use super::{
     reservation::{Reservation, Reservations},
 };
 
-/// A member's name as others see it, in characters.
-const MAX_NAME: usize = 64;
+/// What a member says of itself in its own words, in characters.
+const MAX_WORDS: usize = 64;
 /// Reservations kept for each place in a room: enough for everybody to come back, and a bound for strangers who come and go.
 const RESERVATIONS_PER_PLACE: usize = 4;
 
@@ -106,7 +106,6 @@ impl<H: Clone> Room<H> {
         now: UnixTime,
         random: &mut impl RngCore,
         join: &Join<'_>,
-        max_members: u16,
     ) -> (Reservation, bool) {
         let Hello {
             session, role, mac, ..
@@ -117,7 +116,7 @@ impl<H: Clone> Room<H> {
             .filter(|reservation| !reservation.is_over(now));
         let (id, incarnation) = match known {
             Some(known) => (known.id, known.incarnation_for(session, role, mac)),
-            None => (self.free_id(now, random, max_members), Incarnation(1)),
+            None => (self.free_id(random), Incarnation(1)),
         };
         let reservation = Reservation {
             id,
@@ -133,7 +132,17 @@ impl<H: Clone> Room<H> {
         (reservation, is_known)
     }
 
-    fn free_id(&mut self, now: UnixTime, random: &mut impl RngCore, max_members: u16) -> MemberId {
+    /// Makes sure that a reservation for the joiner finds a place. The oldest are forgotten for it, but none that still holds its
+    /// address for a member that was lost: strangers must not drive out who is just about to come back.
+    pub(super) fn make_room(
+        &mut self,
+        now: UnixTime,
+        identity: &PeerId,
+        max_members: u16,
+    ) -> Result<(), Refusal> {
+        if self.remembers(now, identity) {
+            return Ok(());
+        }
         self.reservations
             .retain(|_, reservation| !reservation.is_over(now));
         let limit = usize::from(max_members) * RESERVATIONS_PER_PLACE;
@@ -141,12 +150,34 @@ impl<H: Clone> Room<H> {
             let oldest = self
                 .reservations
                 .iter()
-                .filter(|(_, reservation)| reservation.left.is_some())
+                .filter(|(_, reservation)| reservation.may_be_forgotten(now))
                 .min_by_key(|(_, reservation)| reservation.left)
                 .map(|(identity, _)| *identity);
-            let Some(oldest) = oldest else { break };
+            let Some(oldest) = oldest else {
+                return Err(Refusal {
+                    reason: RejectReason::RoomFull,
+                    detail: "places are held for members that were lost; try again in a minute".to_owned(),
+                });
+            };
             self.reservations.remove(&oldest);
         }
+        Ok(())
+    }
+
+    /// True if the identity has a reservation that counts.
+    pub(super) fn remembers(&self, now: UnixTime, identity: &PeerId) -> bool {
+        self.reservations
+            .get(identity)
+            .is_some_and(|reservation| !reservation.is_over(now))
+    }
+
+    /// True if nobody is there whose place or address would be lost with the room.
+    pub(super) fn may_be_forgotten(&self, now: UnixTime) -> bool {
+        let mut reservations = self.reservations.values();
+        self.places.is_empty() && reservations.all(|reservation| reservation.may_be_forgotten(now))
+    }
+
+    fn free_id(&self, random: &mut impl RngCore) -> MemberId {
         // At most half of the ids are taken, so this ends after two rounds on average.
         loop {
             let id = MemberId::new(random.random_range(1..=MemberId::MAX));
@@ -182,7 +213,6 @@ impl<H> Place<H> {
         reservation: &Reservation,
         handle: H,
     ) -> Place<H> {
-        let name = join.hello.name.chars().filter(|c| !c.is_control());
         let member = Member {
             id: reservation.id,
             incarnation: reservation.incarnation,
@@ -190,7 +220,7 @@ impl<H> Place<H> {
             identity: join.identity,
             mac: join.hello.mac,
             budget: 0,
-            name: name.take(MAX_NAME).collect(),
+            name: plain_words(&join.hello.name),
             lan_link: None,
         };
         let mut place = Place {
@@ -215,6 +245,15 @@ impl<H> Place<H> {
         self.entry.member.budget = self.announced_budget.min(self.leg_budget).max(mtu::MIN_BUDGET);
         self.entry.ingress_budget = self.announced_budget.max(self.leg_budget);
     }
+}
+
+/// What a member says in its own words, as others may see it: clipped, and without anything that steers a terminal or ends a line.
+pub fn plain_words(words: &str) -> String {
+    words
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(MAX_WORDS)
+        .collect()
 }
 
 /// A no whose reason says it all.

@@ -166,11 +166,12 @@ impl<H: Clone> Rooms<H> {
         let address = network_of(join.address);
         self.check_limits(join, address)?;
         let code = join.hello.room.clone();
-        self.forget_old_rooms(now, &code);
+        self.forget_old_rooms(now, join)?;
         let room = self.rooms.entry(code.clone()).or_insert_with(Room::empty);
         room.check(now, join)?;
+        room.make_room(now, &join.identity, self.limits.max_members)?;
         let displaced = room.take_place_of(&join.identity);
-        let (reservation, is_known) = room.reserve(now, random, join, self.limits.max_members);
+        let (reservation, is_known) = room.reserve(now, random, join);
         self.next_serial += 1;
         let place = Place::new(self.next_serial, address, join, &reservation, handle);
         let member = place.entry.member.clone();
@@ -297,22 +298,43 @@ impl<H: Clone> Rooms<H> {
         Ok(())
     }
 
-    /// Bounds what is remembered: the room that has been empty for longest is forgotten first, but not the one that is joined.
-    fn forget_old_rooms(&mut self, now: UnixTime, joined: &RoomCode) {
+    /// Bounds what is remembered: the room that has been empty for longest is forgotten first, but neither the one that is joined
+    /// nor one that still holds an address for somebody who was lost. If those are what fills the memory, a stranger is refused.
+    fn forget_old_rooms(&mut self, now: UnixTime, join: &Join<'_>) -> Result<(), Refusal> {
+        let joined = &join.hello.room;
         if !self.remembers_too_much(joined) {
-            return;
+            return Ok(());
         }
         self.expire(now);
         while self.remembers_too_much(joined) {
             let oldest = self
                 .rooms
                 .iter()
-                .filter(|(code, room)| *code != joined && room.places.is_empty())
+                .filter(|(code, room)| *code != joined && room.may_be_forgotten(now))
                 .min_by_key(|(_, room)| room.reservations.values().filter_map(|r| r.left).max())
                 .map(|(code, _)| code.clone());
-            let Some(oldest) = oldest else { return };
-            self.rooms.remove(&oldest);
+            match oldest {
+                Some(oldest) => self.rooms.remove(&oldest),
+                None => return self.check_memory(now, join),
+            };
         }
+        Ok(())
+    }
+
+    /// Members that are there may be more than the memory's bound; only what is held for the lost closes the door, and not to them.
+    fn check_memory(&self, now: UnixTime, join: &Join<'_>) -> Result<(), Refusal> {
+        let joined = self.rooms.get(&join.hello.room);
+        let is_held = self
+            .rooms
+            .values()
+            .any(|room| room.places.is_empty() && !room.may_be_forgotten(now));
+        if !is_held || joined.is_some_and(|room| room.remembers(now, &join.identity)) {
+            return Ok(());
+        }
+        Err(Refusal {
+            reason: RejectReason::TooManyRooms,
+            detail: "others are held for members that were lost; try again in a minute".to_owned(),
+        })
     }
 
     fn remembers_too_much(&self, joined: &RoomCode) -> bool {

@@ -227,6 +227,63 @@ mod identity {
     }
 
     #[test]
+    fn strangers_who_vanish_drive_nobody_out_of_a_room_who_is_about_to_come_back() {
+        let mut relay = Relay::with(RoomLimits {
+            max_members: 2,
+            ..RoomLimits::default()
+        });
+        let ada = relay.join(1, player(1)).unwrap();
+        relay.rooms.leave(NOW, &ada.seat, LeaveReason::TimedOut);
+        for n in 2..9 {
+            let admission = relay.join(n, player(n as u8)).unwrap();
+            relay.rooms.leave(NOW, &admission.seat, LeaveReason::TimedOut);
+        }
+        let refused = relay.join(9, player(9)).unwrap_err();
+        assert_eq!(refused.reason, RejectReason::RoomFull);
+        let back = relay.join(1, player(1)).unwrap();
+        assert_eq!(back.member, ada.member);
+        let later = UnixTime(NOW.0 + 60);
+        relay.join_at(later, 9, player(9)).unwrap();
+    }
+
+    #[test]
+    fn strangers_who_vanish_make_the_relay_forget_no_room_that_is_held() {
+        let mut relay = Relay::with(RoomLimits {
+            max_rooms: 2,
+            ..RoomLimits::default()
+        });
+        let in_room = |n: u32| Hello {
+            room: format!("room-{n}").parse().unwrap(),
+            ..player(1)
+        };
+        let mut lost = Vec::new();
+        for n in 0..8 {
+            let admission = relay.join(n, in_room(n)).unwrap();
+            relay
+                .rooms
+                .leave(NOW, &admission.seat, LeaveReason::ConnectionLost);
+            lost.push(admission.member);
+        }
+        let before = relay.rooms.save();
+        let refused = relay.join(8, in_room(8)).unwrap_err();
+        assert_eq!(refused.reason, RejectReason::TooManyRooms);
+        assert_eq!(relay.rooms.save(), before);
+        let back = relay.join(0, in_room(0)).unwrap();
+        assert_eq!(back.member, lost[0]);
+        relay.rooms.leave(NOW, &back.seat, LeaveReason::Goodbye);
+        // What a goodbye leaves behind holds nothing, and gives way.
+        relay.join(8, in_room(8)).unwrap();
+        assert!(
+            relay
+                .rooms
+                .save()
+                .rooms
+                .iter()
+                .all(|room| room.room != in_room(0).room)
+        );
+    }
+
+    #[test]
     fn strangers_who_come_and_go_fill_nothing() {
         let mut relay = Relay::with(RoomLimits {
             max_members: 4,
