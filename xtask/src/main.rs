@@ -33,7 +33,7 @@ struct Arguments {
 enum Task {
     /// Show a LAN party: two players at home, a relay, a LAN gateway, a switch, a game (needs root)
     Demo(demo::Options),
-    /// Run every check and test, and close with their count (needs root unless --no-lab)
+    /// Run every check and test, and close with their count (needs root; with --no-lab only for the tests of lanparty-os)
     Test(test::Options),
     /// Check which crate uses which against the table in docs/architecture.md
     Deps,

@@ -12,10 +12,10 @@ use crate::{
 
 #[derive(Args)]
 pub struct Options {
-    /// Only formatting, dependencies, clippy and the tests that need no namespaces
+    /// Only formatting, dependencies, clippy and the tests outside the lab
     #[arg(long)]
     quick: bool,
-    /// Leave the tests in namespaces out (they are counted as skipped)
+    /// Leave the lab out (its tests are counted as skipped)
     #[arg(long)]
     no_lab: bool,
     /// Only tests whose name contains this, and no other checks
