@@ -28,7 +28,8 @@ use lanparty_quic::PathClosed;
 use lanparty_testkit::lab::{
     GAME_SERVER, LAN_NIC, Party, TAP, Who,
     frame::{BROADCAST, Frame},
-    junk::{decent, jumbo},
+    junk::{EXPERIMENT, decent, jumbo},
+    mac_of,
     probe::wait_for_ping,
     wait_for,
 };
@@ -114,6 +115,47 @@ fn the_lan_gateway_alone_stops_jumbo_frames() {
     for (machine, nic) in wide {
         machine.run(&format!("ip link set {nic} mtu 1500")).unwrap();
     }
+}
+
+#[test]
+fn announcing_a_hosts_address_opens_the_lan_to_no_member() {
+    let party = enter(&UNGUARDED);
+    let lan = &party.lab.lan;
+    let captures = Captures::start(&party);
+    // A host of its own, because an impostor's address stays reserved for a while.
+    let host = lan.add_host("victim").unwrap();
+    host.run("ip address add 10.73.42.77/24 dev eth0").unwrap();
+    let lease = party.wait_for_lease(0, SOON).unwrap().to_string();
+    wait_for_ping(&host, &lease, SOON).unwrap();
+    let station = mac_of(&host, "eth0").unwrap();
+    lan.wait_for_port("br0", station, "p-victim", SOON).unwrap();
+    // A relay cannot know whose it is: a virtual machine's address is locally administered, as a member's.
+    let mut hostile = Hostile::join_as(&party, 11, station);
+    let mark = *b"i am you";
+    for destination in [Destination::Flood, Destination::Member(hostile.gateway)] {
+        let frame = decent(station, mark);
+        hostile.send(destination, Class::Bulk, How::Whole, frame.bytes());
+    }
+    let mut other = Hostile::join(&party, 12);
+    let (flood, how) = (Destination::Flood, How::Whole);
+    other.send_decent("a thief", flood, Class::Bulk, how, &captures.gateway);
+    thread::sleep(LATE);
+    // Neither its frames nor those that tell the switches where a member is, which come at its joining.
+    for (at, what) in [(&captures.gateway, "frames"), (&captures.station, "refreshes")] {
+        let taken = at.count(|frame| frame.source() == station && frame.kind() == EXPERIMENT);
+        assert_eq!(taken, 0, "{what} under a host's address:\n{}", at.summary());
+    }
+    assert_eq!(
+        lan.port_of("br0", station).unwrap().as_deref(),
+        Some("p-victim"),
+        "the switch knows where the host is"
+    );
+    wait_for_ping(&host, &GAME_SERVER.to_string(), SOON).unwrap();
+    let log = party.log(Who::Gateway);
+    assert!(
+        log.contains("would harm the LAN"),
+        "the host of the party is told:\n{log}"
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::frames::Unwanted;
 pub struct Captures {
     /// At the switch's own port: a bridge would swallow some frames before any host saw them.
     pub gateway: Capture,
-    station: Capture,
+    pub station: Capture,
     player: Capture,
 }
 

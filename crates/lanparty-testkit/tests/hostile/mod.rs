@@ -56,13 +56,17 @@ pub enum How {
 impl Hostile {
     /// Joins the room of a party whose LAN gateway is there. `number` makes it another member each time.
     pub fn join(party: &Party, number: u8) -> Hostile {
+        Hostile::join_as(party, number, [2, 0x66, 0, 0, 0, number])
+    }
+
+    /// Joins with an address of its choice.
+    pub fn join_as(party: &Party, number: u8, mac: [u8; 6]) -> Hostile {
         let home = party.machine(Who::Player(HOME));
         let socket = home
             .inside(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap())
             .unwrap();
         let state_dir = home.directory().join(format!("hostile{number}"));
         fs::create_dir_all(&state_dir).unwrap();
-        let mac = [2, 0x66, 0, 0, 0, number];
         let member = BareMember::join(
             socket,
             &Join {
