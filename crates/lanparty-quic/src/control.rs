@@ -1,18 +1,18 @@
 //! The two ends of a connection's control stream.
+//!
+//! A message holds datagrams back until it is on its way, because quinn would send them first. After every hold they go on for
+//! at least as long as they were held, so that whoever makes others send messages cannot stop their games with that.
 
 use std::time::Duration;
 
 use bytes::BytesMut;
-use lanparty_wire::{
-    control::{ControlError, Message},
-    mtu,
-};
+use lanparty_wire::control::{ControlError, Message};
 use quinn::{ReadError, RecvStream, SendStream, WriteError};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::{Link, PathClosed};
 
-/// How long datagrams wait for a control message at most. A path that is this slow must not stop the game as well.
+/// How long datagrams wait for a control message at once. A path that is this slow must not stop the game as well.
 const HOLD: Duration = Duration::from_millis(250);
 /// How often the progress of a message is looked up; quinn has no event for it.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(1);
@@ -42,11 +42,17 @@ pub enum RecvError {
 pub struct ControlSender {
     stream: SendStream,
     link: Link,
+    /// Until then datagrams have the path, in turn for the last hold.
+    rest_until: Instant,
 }
 
 impl ControlSender {
     pub(crate) fn new(stream: SendStream, link: Link) -> ControlSender {
-        ControlSender { stream, link }
+        ControlSender {
+            stream,
+            link,
+            rest_until: Instant::now(),
+        }
     }
 
     /// Sends a message, ahead of the datagrams that come after it.
@@ -63,31 +69,33 @@ impl ControlSender {
     /// # Errors
     /// The connection has ended.
     pub async fn send_encoded(&mut self, bytes: &[u8]) -> Result<(), SendError> {
-        let link = self.link.clone();
-        let mut hold = Some(link.hold());
-        let until = Instant::now() + HOLD;
-        let before = stream_frames(&link);
-        let written = {
-            let write = self.stream.write_all(bytes);
-            tokio::pin!(write);
-            tokio::select! {
-                result = &mut write => result,
-                () = tokio::time::sleep_until(until) => {
-                    hold = None;
-                    write.await
-                }
+        let (link, stream) = (&self.link, &mut self.stream);
+        let before = stream_frames(link);
+        let sent = async {
+            stream
+                .write_all(bytes)
+                .await
+                .map_err(|error| closed(link, error))?;
+            while !is_sent(link, before, bytes.len()) && link.close_reason().is_none() {
+                tokio::time::sleep(PROGRESS_INTERVAL).await;
             }
+            Ok(())
         };
-        written.map_err(|error| closed(&link, error))?;
-        let expected = before + 1 + (bytes.len() / usize::from(mtu::MIN_BUDGET)) as u64;
-        while hold.is_some()
-            && stream_frames(&link) < expected
-            && Instant::now() < until
-            && link.close_reason().is_none()
-        {
-            tokio::time::sleep(PROGRESS_INTERVAL).await;
+        tokio::pin!(sent);
+        loop {
+            if let Ok(result) = timeout_at(self.rest_until, &mut sent).await {
+                return result;
+            }
+            let begun = Instant::now();
+            let held = {
+                let _hold = link.hold();
+                timeout_at(begun + HOLD, &mut sent).await
+            };
+            self.rest_until = Instant::now() + begun.elapsed();
+            if let Ok(result) = held {
+                return result;
+            }
         }
-        Ok(())
     }
 
     /// Ends the stream after what was sent, and waits until the other side has it, or `within` has passed.
@@ -105,6 +113,7 @@ pub struct ControlReceiver {
     stream: RecvStream,
     link: Link,
     buffer: BytesMut,
+    consumed: u64,
 }
 
 impl ControlReceiver {
@@ -113,7 +122,13 @@ impl ControlReceiver {
             stream,
             link,
             buffer: BytesMut::new(),
+            consumed: 0,
         }
+    }
+
+    /// Bytes of all messages that were handed out.
+    pub fn consumed(&self) -> u64 {
+        self.consumed
     }
 
     /// The next message; `None` when the other side has ended the stream. Cancel-safe.
@@ -122,7 +137,9 @@ impl ControlReceiver {
     /// An invalid message, after which the stream is of no use, or the end of the connection.
     pub async fn recv(&mut self) -> Result<Option<Message>, RecvError> {
         loop {
+            let waiting = self.buffer.len();
             if let Some(message) = Message::decode(&mut self.buffer)? {
+                self.consumed += (waiting - self.buffer.len()) as u64;
                 return Ok(Some(message));
             }
             match self.stream.read_chunk(READ_SIZE, true).await {
@@ -137,6 +154,13 @@ impl ControlReceiver {
             }
         }
     }
+}
+
+/// True when as many frames have left as `bytes` need at least. quinn fills each packet, so a look at the larger MTU is enough.
+fn is_sent(link: &Link, before: u64, bytes: usize) -> bool {
+    let stats = link.connection().stats();
+    let needed = bytes.div_ceil(usize::from(stats.path.current_mtu).max(1));
+    stats.frame_tx.stream.saturating_sub(before) >= needed as u64
 }
 
 fn stream_frames(link: &Link) -> u64 {
