@@ -100,7 +100,7 @@ fn quota((per_second, burst): (u32, u32)) -> Quota {
 }
 
 /// Any host of an IPv6 site can have as many addresses of its /64 as it likes.
-fn network_of(address: IpAddr) -> IpAddr {
+pub fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),

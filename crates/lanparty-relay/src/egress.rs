@@ -37,6 +37,8 @@ pub struct Egress {
 #[derive(Debug)]
 struct State {
     queue: Scheduler<Bytes>,
+    /// The connection has ended; nothing is queued any more.
+    ended: bool,
     /// Something waits, or is on its way out of the queue: newcomers have to queue behind it.
     draining: bool,
     sent: Sent,
@@ -59,6 +61,7 @@ impl Egress {
             link,
             state: Mutex::new(State {
                 queue: Scheduler::new(bounds()),
+                ended: false,
                 draining: false,
                 sent: Sent::default(),
                 told: None,
@@ -75,7 +78,9 @@ impl Egress {
     pub fn send(&self, now: Instant, parcel: Parcel<'_>) {
         let mut state = self.state.lock();
         let was_draining = state.draining;
-        if was_draining {
+        if state.ended {
+            state.sent.drops.count(DropReason::NoPath);
+        } else if was_draining {
             state.push(now, &parcel, parcel.datagram.clone());
         } else {
             match self.link.try_send(parcel.datagram.clone()) {
@@ -107,6 +112,15 @@ impl Egress {
                 }
             }
         }
+    }
+
+    /// The connection has ended: empties the queue, and returns how many datagrams have not left it.
+    pub fn end(&self) -> u64 {
+        let mut state = self.state.lock();
+        let mut left = 0;
+        state.queue.drain(|_| left += 1);
+        state.ended = true;
+        left
     }
 
     pub fn sent(&self) -> Sent {

@@ -6,9 +6,11 @@
 
 mod door;
 mod egress;
+mod line_limit;
 mod member;
 mod memory;
 mod outbox;
+mod pace;
 mod reader;
 mod registry;
 mod relay;

@@ -1,28 +1,29 @@
 //! One member's connection, from its hello to its end.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use lanparty_core::relay::{Ingress, Join, Seat};
+use lanparty_core::relay::{Ingress, Join, Refusal, Seat, plain_words};
 use lanparty_quic::{ControlReceiver, Inbound, Link, PathClosed, RecvError};
 use lanparty_wire::{
-    LeaveReason, RejectReason,
+    DropCounters, DropReason, LeaveReason, MemberId, RejectReason,
     control::{self, Message, Stats},
 };
 use parking_lot::Mutex;
 use tokio::{
     sync::watch,
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{sleep_until, timeout},
 };
 
 use crate::{
     egress::Egress,
     memory::unix_now,
     outbox::{Outbox, Receipt},
+    pace::Pace,
     reader::{self, Received},
     registry::{Joined, encode},
     relay::Relay,
@@ -32,9 +33,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_millis(150);
 /// How long a member has to take a last message.
 const GOODBYE: Duration = Duration::from_millis(300);
-/// Control messages that a member may send at once, and how long each one after that makes it wait.
-const CONTROL_BURST: u32 = 200;
-const CONTROL_INTERVAL: Duration = Duration::from_millis(50);
+/// The largest envelope that is passed on: a handshake message with a certificate and a roster's signature fits.
+const MAX_ENVELOPE: usize = 4 * 1024;
 
 /// What others need of a member.
 #[derive(Debug)]
@@ -43,6 +43,8 @@ pub struct Member {
     pub received: Received,
     /// What it last said about itself.
     pub reported: Mutex<Option<Stats>>,
+    /// Its envelopes that went no further.
+    pub envelope_drops: Mutex<DropCounters>,
     outbox: Outbox,
     dismissed: watch::Sender<Option<LeaveReason>>,
 }
@@ -53,6 +55,7 @@ impl Member {
             egress: Egress::new(link),
             received: Received::default(),
             reported: Mutex::new(None),
+            envelope_drops: Mutex::default(),
             outbox: Outbox::default(),
             dismissed: watch::Sender::new(None),
         }
@@ -90,18 +93,35 @@ pub async fn serve(relay: Arc<Relay>, inbound: Inbound) {
     let joined = match relay.registry.join(unix_now(), &join, &member) {
         Ok(joined) => joined,
         Err(refusal) => {
-            tracing::info!(room = %inbound.hello.room, remote = %inbound.remote, identity = ?inbound.peer,
-                reason = ?refusal.reason, detail = refusal.detail, "a join was refused");
+            log_refusal(&relay, &inbound, &refusal);
             return inbound.reject(refusal.reason, refusal.detail).await;
         }
     };
-    tracing::info!(room = %joined.seat.room, member = %joined.member.id, name = joined.member.name,
-        role = ?joined.member.role, mac = joined.member.mac.map(tracing::field::display),
-        remote = %inbound.remote, identity = ?inbound.peer, software = inbound.hello.software, "a member joined");
-    let seat = joined.seat.clone();
+    log_join(&relay, &inbound, &joined);
+    let (seat, address) = (joined.seat.clone(), inbound.remote.ip());
     let reason = host(&relay, &member, joined, inbound).await;
     relay.registry.leave(unix_now(), &seat, reason.clone());
-    tracing::info!(room = %seat.room, member = %seat.member, reason = reason.sentence(), "a member left");
+    let unsent = member.egress.end();
+    relay.unsent.fetch_add(unsent, Ordering::Relaxed);
+    if relay.lines.may_write(Instant::now(), address) {
+        tracing::info!(room = %seat.room, member = %seat.member, reason = reason.sentence(), unsent, "a member left");
+    }
+}
+
+fn log_refusal(relay: &Relay, inbound: &Inbound, refusal: &Refusal) {
+    if relay.lines.may_write(Instant::now(), inbound.remote.ip()) {
+        tracing::info!(room = %inbound.hello.room, remote = %inbound.remote, identity = ?inbound.peer,
+            reason = ?refusal.reason, detail = refusal.detail, "a join was refused");
+    }
+}
+
+fn log_join(relay: &Relay, inbound: &Inbound, joined: &Joined) {
+    if relay.lines.may_write(Instant::now(), inbound.remote.ip()) {
+        tracing::info!(room = %joined.seat.room, member = %joined.member.id, name = joined.member.name,
+            role = ?joined.member.role, mac = joined.member.mac.map(tracing::field::display),
+            remote = %inbound.remote, identity = ?inbound.peer,
+            software = plain_words(&inbound.hello.software), "a member joined");
+    }
 }
 
 /// Runs a member's tasks, and returns why it left.
@@ -115,7 +135,13 @@ async fn host(relay: &Arc<Relay>, member: &Arc<Member>, mut joined: Joined, inbo
     tasks.spawn(async move { drainer.egress.drain().await });
     let ingress = Ingress::new(&joined.member, &relay.plan.ingress, Instant::now());
     let name = (joined.seat.room.clone(), joined.seat.member);
-    tasks.spawn(reader::read(member.clone(), ingress, name, joined.roster.clone()));
+    tasks.spawn(reader::read(
+        relay.clone(),
+        member.clone(),
+        ingress,
+        name,
+        joined.roster.clone(),
+    ));
     let mut dismissed = member.dismissed.subscribe();
     let reason = tokio::select! {
         reason = converse(relay, member, &joined, &link, &mut receiver) => reason,
@@ -174,17 +200,19 @@ async fn converse(
 ) -> LeaveReason {
     let mut budgets = link.budget_changes();
     let mut pace = Pace::new(Instant::now());
+    let (mut next, mut consumed) = (Instant::now(), 0);
     // It may have changed since the member was let in.
     budgets.mark_changed();
     loop {
         tokio::select! {
-            message = receiver.recv() => match message {
+            message = receive_from(next, receiver) => match message {
                 Ok(Some(Message::Goodbye { .. })) | Ok(None) => return LeaveReason::Goodbye,
                 Ok(Some(message)) => {
                     handle(relay, member, joined, message);
-                    pace.keep(Instant::now()).await;
+                    next = pace.charge(Instant::now(), receiver.consumed() - consumed);
+                    consumed = receiver.consumed();
                 }
-                Err(error) => return why(&joined.seat, error),
+                Err(error) => return why(relay, link, &joined.seat, error),
             },
             changed = budgets.changed() => {
                 if changed.is_err() {
@@ -197,13 +225,22 @@ async fn converse(
     }
 }
 
-fn why(seat: &Seat, error: RecvError) -> LeaveReason {
+/// The next message, but not before its time. Cancel-safe.
+async fn receive_from(time: Instant, receiver: &mut ControlReceiver) -> Result<Option<Message>, RecvError> {
+    sleep_until(time.into()).await;
+    receiver.recv().await
+}
+
+fn why(relay: &Relay, link: &Link, seat: &Seat, error: RecvError) -> LeaveReason {
     match error {
         RecvError::Closed(PathClosed::Peer(LeaveReason::Goodbye)) => LeaveReason::Goodbye,
         RecvError::Closed(PathClosed::TimedOut) => LeaveReason::TimedOut,
         RecvError::Closed(_) => LeaveReason::ConnectionLost,
         RecvError::Decode(error) => {
-            tracing::info!(room = %seat.room, member = %seat.member, %error, "a member sent an invalid control message");
+            if relay.lines.may_write(Instant::now(), link.remote_address().ip()) {
+                let error = plain_words(&error.to_string());
+                tracing::info!(room = %seat.room, member = %seat.member, error, "a member sent an invalid control message");
+            }
             LeaveReason::Malformed
         }
     }
@@ -215,7 +252,7 @@ fn handle(relay: &Relay, member: &Member, joined: &Joined, message: Message) {
         Message::Budget { bytes, .. } => registry.set_budget(seat, Some(bytes), None),
         Message::LanLink { up, .. } => registry.set_lan_link(seat, up),
         Message::Group { handle, members } => registry.set_group(seat, handle, &members),
-        Message::Envelope { to, data, .. } => pass_on(joined, to, data),
+        Message::Envelope { to, data, .. } => pass_on(member, joined, to, data),
         Message::Stats(stats) => *member.reported.lock() = Some(stats),
         // What only a relay says, a second hello, and what a later version says.
         Message::Hello(_)
@@ -230,47 +267,29 @@ fn handle(relay: &Relay, member: &Member, joined: &Joined, message: Message) {
     }
 }
 
-/// An envelope that finds no room is lost; its sender asks again if it matters.
-fn pass_on(joined: &Joined, to: lanparty_wire::MemberId, data: String) {
+/// An envelope that is too large or finds no room is lost and counted with its sender, who asks again if it matters.
+fn pass_on(sender: &Member, joined: &Joined, to: MemberId, data: String) {
+    let from = joined.seat.member;
+    let drop_it = |reason: DropReason| {
+        sender.envelope_drops.lock().count(reason);
+        tracing::debug!(room = %joined.seat.room, %from, %to, reason = reason.name(), "an envelope was dropped");
+    };
+    if data.len() > MAX_ENVELOPE {
+        return drop_it(DropReason::DatagramBudget);
+    }
     let roster = joined.roster.load();
-    let Some(target) = roster.entry(to) else { return };
+    let Some(target) = roster.entry(to) else {
+        return drop_it(DropReason::UnknownDestination);
+    };
     let envelope = Message::Envelope {
-        from: Some(joined.seat.member),
+        from: Some(from),
         to,
         data,
     };
     if let Some(bytes) = encode(&envelope)
-        && target.handle.outbox.push(bytes, None).is_err()
+        && target.handle.outbox.push_envelope(bytes).is_err()
     {
-        tracing::debug!(room = %joined.seat.room, from = %joined.seat.member, %to, "an envelope was dropped");
-    }
-}
-
-/// Holds a member to its share of control messages, by making it wait: its own stream fills, and nothing is lost.
-struct Pace {
-    allowance: u32,
-    last: Instant,
-}
-
-impl Pace {
-    fn new(now: Instant) -> Pace {
-        Pace {
-            allowance: CONTROL_BURST,
-            last: now,
-        }
-    }
-
-    async fn keep(&mut self, now: Instant) {
-        let refill = now.saturating_duration_since(self.last).as_millis() / CONTROL_INTERVAL.as_millis();
-        if refill > 0 {
-            let refill = u32::try_from(refill).unwrap_or(CONTROL_BURST);
-            self.allowance = self.allowance.saturating_add(refill).min(CONTROL_BURST);
-            self.last = now;
-        }
-        match self.allowance.checked_sub(1) {
-            Some(left) => self.allowance = left,
-            None => sleep(CONTROL_INTERVAL).await,
-        }
+        drop_it(DropReason::QueueFull);
     }
 }
 

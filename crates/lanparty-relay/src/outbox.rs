@@ -1,7 +1,8 @@
 //! One member's control messages on their way out.
 //!
 //! Bounded by bytes, because envelopes are large and lifecycle messages small. A lifecycle message that finds no room ends the
-//! member's connection: a member that has missed one would see a room that does not exist. Others may be dropped.
+//! member's connection: a member that has missed one would see a room that does not exist. Envelopes come from other members and
+//! are dropped instead; they have a bound of their own, so that they never take a lifecycle message's room.
 
 use std::collections::VecDeque;
 
@@ -10,8 +11,10 @@ use lanparty_quic::ControlSender;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
-/// Everything that a room of the largest size says when somebody joins, and some envelopes.
+/// Everything that a room of the largest size says when somebody joins, twice.
 const MAX_BYTES: usize = 512 * 1024;
+/// Envelopes that wait: the largest ones of a whole room at once.
+const MAX_ENVELOPE_BYTES: usize = MAX_BYTES / 2;
 /// What is written at once.
 const BATCH_BYTES: usize = 32 * 1024;
 
@@ -28,10 +31,18 @@ pub struct Outbox {
 
 #[derive(Debug, Default)]
 struct Queue {
-    messages: VecDeque<(Bytes, Option<Receipt>)>,
+    messages: VecDeque<(Bytes, Sort)>,
+    /// Of lifecycle messages.
     bytes: usize,
+    envelope_bytes: usize,
     /// A batch is being written.
     writing: bool,
+}
+
+#[derive(Debug)]
+enum Sort {
+    Lifecycle(Option<Receipt>),
+    Envelope,
 }
 
 /// There is no room for the message.
@@ -39,17 +50,30 @@ struct Queue {
 pub struct Full;
 
 impl Outbox {
-    /// Queues an encoded message.
+    /// Queues an encoded lifecycle message.
     ///
     /// # Errors
     /// There is no room for it.
     pub fn push(&self, message: Bytes, receipt: Option<Receipt>) -> Result<(), Full> {
+        self.push_sort(message, Sort::Lifecycle(receipt))
+    }
+
+    /// Queues an encoded envelope.
+    ///
+    /// # Errors
+    /// There is no room for another envelope.
+    pub fn push_envelope(&self, message: Bytes) -> Result<(), Full> {
+        self.push_sort(message, Sort::Envelope)
+    }
+
+    fn push_sort(&self, message: Bytes, sort: Sort) -> Result<(), Full> {
         let mut queue = self.queue.lock();
-        if queue.bytes + message.len() > MAX_BYTES {
+        let (bytes, limit) = queue.bytes_of(&sort);
+        if *bytes + message.len() > limit {
             return Err(Full);
         }
-        queue.bytes += message.len();
-        queue.messages.push_back((message, receipt));
+        *bytes += message.len();
+        queue.messages.push_back((message, sort));
         drop(queue);
         self.filled.notify_one();
         Ok(())
@@ -91,20 +115,45 @@ impl Outbox {
         batch.clear();
         let mut queue = self.queue.lock();
         while batch.len() < BATCH_BYTES {
-            let Some((message, receipt)) = queue.messages.pop_front() else {
+            let Some((message, sort)) = queue.messages.pop_front() else {
                 break;
             };
-            queue.bytes -= message.len();
+            *queue.bytes_of(&sort).0 -= message.len();
             batch.extend_from_slice(&message);
-            receipts.extend(receipt);
+            match sort {
+                Sort::Lifecycle(receipt) => receipts.extend(receipt),
+                Sort::Envelope => {}
+            }
         }
         queue.writing = !batch.is_empty();
+    }
+}
+
+impl Queue {
+    /// What a sort has queued, and its bound.
+    fn bytes_of(&mut self, sort: &Sort) -> (&mut usize, usize) {
+        match sort {
+            Sort::Lifecycle(_) => (&mut self.bytes, MAX_BYTES),
+            Sort::Envelope => (&mut self.envelope_bytes, MAX_ENVELOPE_BYTES),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn envelopes_take_no_room_from_what_must_be_told() {
+        let outbox = Outbox::default();
+        let envelope = Bytes::from(vec![0; MAX_ENVELOPE_BYTES / 2]);
+        outbox.push_envelope(envelope.clone()).unwrap();
+        outbox.push_envelope(envelope.clone()).unwrap();
+        assert_eq!(outbox.push_envelope(Bytes::from_static(b"x")), Err(Full));
+        outbox.push(Bytes::from(vec![0; MAX_BYTES]), None).unwrap();
+        outbox.take(&mut Vec::new(), &mut Vec::new());
+        outbox.push_envelope(envelope).unwrap();
+    }
 
     #[test]
     fn the_bound_is_kept_and_room_comes_back() {

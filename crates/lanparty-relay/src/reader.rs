@@ -13,7 +13,7 @@ use lanparty_core::relay::{Forward, Ingress, Roster};
 use lanparty_wire::{DropCounters, DropReason, EtherView, HEADER_LEN, LeaveReason, MemberId, RoomCode};
 use parking_lot::Mutex;
 
-use crate::{egress::Parcel, member::Member, registry::SharedRoster};
+use crate::{egress::Parcel, member::Member, registry::SharedRoster, relay::Relay};
 
 /// What has come from a member, for whoever asks.
 #[derive(Debug, Default)]
@@ -25,6 +25,7 @@ pub struct Received {
 
 /// Reads until the connection ends, or until the member has sent too much that makes no sense.
 pub async fn read(
+    relay: Arc<Relay>,
     member: Arc<Member>,
     mut ingress: Ingress,
     (room, id): (RoomCode, MemberId),
@@ -46,7 +47,12 @@ pub async fn read(
         }
         publish(&member.received, &ingress, dropped);
         if ingress.is_over_malformed_limit() {
-            tracing::warn!(%room, member = %id, malformed = ingress.malformed(), "a member sends malformed datagrams and is disconnected");
+            if relay
+                .lines
+                .may_write(now, member.egress.link().remote_address().ip())
+            {
+                tracing::warn!(%room, member = %id, malformed = ingress.malformed(), "a member sends malformed datagrams and is disconnected");
+            }
             member.dismiss(LeaveReason::Malformed);
             return;
         }

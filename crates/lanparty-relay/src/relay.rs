@@ -27,6 +27,7 @@ use tokio::{
 
 use crate::{
     door::{Answer, Door},
+    line_limit::LineLimit,
     member,
     memory::{Memory, unix_now},
     registry::Registry,
@@ -56,6 +57,9 @@ pub struct Relay {
     pub registry: Registry,
     pub listener: Listener,
     pub knocks: Knocks,
+    pub lines: LineLimit,
+    /// Datagrams that were still queued for members when their connections ended.
+    pub unsent: AtomicU64,
     stopping: AtomicBool,
 }
 
@@ -98,6 +102,8 @@ pub async fn run(listener: Listener, plan: Plan, mut memory: Memory) -> Result<(
         registry,
         listener,
         knocks: Knocks::default(),
+        lines: LineLimit::default(),
+        unsent: AtomicU64::new(0),
         stopping: AtomicBool::new(false),
     });
     let (status, statuses) = watch::channel(Status::new(Program::Relay));

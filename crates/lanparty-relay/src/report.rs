@@ -73,7 +73,14 @@ fn refresh(relay: &Relay, status: &watch::Sender<Status>, books: &mut Books) {
                 .collect(),
         });
     });
-    let (traffic, drops) = books.totals();
+    let (traffic, mut drops) = books.totals();
+    drops.add(DropReason::NoPath, relay.unsent.load(Ordering::Relaxed));
+    if let Some(count) = relay.lines.summary(now) {
+        tracing::info!(
+            count,
+            "lines about joins, refusals and departures were not written, to keep the log short"
+        );
+    }
     let Ok(listen) = relay.listener.local_address() else {
         return;
     };
@@ -97,6 +104,7 @@ impl Books {
         let (received, sent) = (&member.received, member.egress.sent());
         let mut drops = received.drops.lock().clone();
         drops.merge(&sent.drops);
+        drops.merge(&member.envelope_drops.lock());
         drops.add(
             DropReason::QueueFull,
             member.egress.link().stats().missed_datagrams,

@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
 
 mod common;
+mod hostile;
 mod restart;
 mod rooms;
