@@ -9,25 +9,23 @@
 mod hostile;
 
 use std::{
-    fs,
     sync::{LazyLock, Mutex, MutexGuard, PoisonError},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use hostile::{
-    Captures, Drops, Hostile, How, SOON, add, attack, drops_of,
+    Captures, Hostile, How, SOON, attack,
+    drops::{Drops, add, drops_of, wait_for_drops},
     forgeries::{self, Forgery},
     frames::unwanted,
     padded,
-    party::{addresses, destinations, known_station, member_of, start},
-    storm::{self, GAME},
-    wait_for_cut, wait_for_drops,
+    party::{addresses, destinations, member_of, start},
 };
 use lanparty_quic::PathClosed;
 use lanparty_testkit::lab::{
-    GAME_SERVER, LAN_NIC, Party, TAP, Who,
-    frame::{BROADCAST, Frame},
+    GAME_SERVER, LAN_NIC, Party, Who,
+    frame::BROADCAST,
     junk::{EXPERIMENT, decent, jumbo},
     mac_of,
     probe::wait_for_ping,
@@ -37,8 +35,6 @@ use lanparty_wire::{Class, Destination, DropReason, LeaveReason, control::Messag
 
 /// Frames of another class may come later than the decent one; nothing in the lab takes this long.
 const LATE: Duration = Duration::from_millis(700);
-/// How long storms last.
-const STORM: Duration = Duration::from_secs(3);
 
 /// One player and a hostile member; only the LAN gateway guards.
 static UNGUARDED: LazyLock<Mutex<Party>> = LazyLock::new(|| Mutex::new(start(true, &[])));
@@ -214,155 +210,6 @@ fn replays_and_contradicting_pieces_die_at_the_lan_gateway() {
     }
     wait_for_drops(&party, Who::Gateway, hostile.member.id(), &expected);
     captures.assert_absent("a replay or a contradiction", &forgeries::MARK);
-}
-
-#[test]
-fn the_lan_gateway_alone_cuts_a_storm_of_broadcasts() {
-    const RATE: u32 = 20_000;
-    let party = enter(&UNGUARDED);
-    let mut hostile = Hostile::join(&party, 5);
-    let captures = Captures::start(&party);
-    let player = party.machine(Who::Player(0));
-    let frames = storm::to_everybody(hostile.mac);
-    let start = Instant::now();
-    // To the LAN gateway as if it were unicast, under a class that is none of theirs: the relay sees no broadcast.
-    let sent = thread::scope(|scope| {
-        let storm = scope.spawn(|| {
-            hostile.storm(RATE, STORM, Class::Interactive, |number| {
-                frames[number as usize % frames.len()].1.clone()
-            })
-        });
-        let mut rounds = 0;
-        while !storm.is_finished() {
-            player.run(&format!("ip neigh flush dev {TAP}")).unwrap();
-            wait_for_ping(player, &GAME_SERVER.to_string(), SOON).unwrap();
-            rounds += 1;
-        }
-        assert!(rounds > 1, "a player has asked for addresses meanwhile");
-        storm.join().unwrap()
-    });
-    let seconds = start.elapsed().as_secs_f64();
-    thread::sleep(LATE);
-    let mut arrived = 0;
-    for ((mark, _), (burst, rate)) in frames
-        .iter()
-        .zip([(500, 500), (300, 100), (300, 100), (500, 500)])
-    {
-        let of_kind = captures.gateway.count(|frame| frame.contains(mark));
-        let most = f64::from(burst) + f64::from(rate) * (seconds + 1.0);
-        assert!((of_kind as f64) < most, "{of_kind} of {mark:?} in {seconds:.1} s");
-        assert!(of_kind > 50, "{of_kind} of {mark:?}: a limit, not a wall");
-        arrived += of_kind;
-    }
-    println!("{sent} broadcasts in {seconds:.1} s, {arrived} arrived");
-    assert!(
-        (arrived as f64) < 1_000.0 * (seconds + 1.0),
-        "{arrived} in {seconds:.1} s"
-    );
-    let reasons = [
-        DropReason::FloodRate,
-        DropReason::NeighborRate,
-        DropReason::ChatterRate,
-    ];
-    let cut = wait_for_cut(&party, &hostile, &reasons, u64::from(sent) / 2);
-    println!("the LAN gateway cut {cut}");
-    assert!(
-        party.log(Who::Gateway).contains("rate-limited"),
-        "and its log says so"
-    );
-}
-
-#[test]
-fn the_lan_gateway_alone_cuts_a_storm_for_stations_that_do_not_exist() {
-    const RATE: u32 = 2_000;
-    let party = enter(&UNGUARDED);
-    let mut hostile = Hostile::join(&party, 6);
-    let captures = Captures::start(&party);
-    let (mac, station) = (hostile.mac, known_station(&party));
-    let start = Instant::now();
-    let sent = hostile.storm(RATE, STORM, Class::Interactive, |number| {
-        let [_, a, b, c] = number.to_be_bytes();
-        let (to, mark) = if number % 40 == 0 {
-            (station, b"known to")
-        } else {
-            ([2, 0xde, 0xad, a, b, c], b"unknown!")
-        };
-        Frame::new(to, mac, GAME, &[&mark[..], &[0; 46]].concat())
-            .bytes()
-            .to_vec()
-    });
-    let seconds = start.elapsed().as_secs_f64();
-    thread::sleep(LATE);
-    let unknown = captures.gateway.count(|frame| frame.contains(b"unknown!"));
-    let known = captures.gateway.count(|frame| frame.contains(b"known to"));
-    println!("{sent} frames in {seconds:.1} s, {unknown} for nobody, {known} for a station");
-    assert!(unknown >= 300, "{unknown}: a limit, not a wall");
-    assert!(
-        (unknown as f64) < 300.0 + 100.0 * (seconds + 1.0),
-        "{unknown} in {seconds:.1} s"
-    );
-    assert_eq!(known, sent.div_ceil(40) as usize, "what is for somebody arrives");
-    wait_for_cut(
-        &party,
-        &hostile,
-        &[DropReason::UnknownUnicastRate],
-        u64::from(sent) / 2,
-    );
-}
-
-#[test]
-fn the_lan_gateway_alone_holds_a_member_to_its_bandwidth() {
-    const RATE: u32 = 5_000;
-    const LENGTH: usize = 1_000;
-    let folder = tempfile::tempdir().unwrap();
-    let limits = folder.path().join("limits.toml");
-    fs::write(
-        &limits,
-        "[limits.bandwidth]\nbytes_per_second = 1000000\nburst_bytes = 200000\n",
-    )
-    .unwrap();
-    let party = start(true, &["--config", &limits.display().to_string()]);
-    let mut hostile = Hostile::join(&party, 7);
-    let captures = Captures::start(&party);
-    let station = known_station(&party);
-    let frame = Frame::new(
-        station,
-        hostile.mac,
-        GAME,
-        &[&b"too much"[..], &[0x55; LENGTH - 22]].concat(),
-    );
-    let start = Instant::now();
-    let sent = hostile.storm(RATE, STORM, Class::Bulk, |_| frame.bytes().to_vec());
-    let seconds = start.elapsed().as_secs_f64();
-    // ARP and the like are not held up by it, nor is another member.
-    hostile.send_decent(
-        "a copy",
-        Destination::Flood,
-        Class::Bulk,
-        How::Whole,
-        &captures.gateway,
-    );
-    wait_for_ping(party.machine(Who::Player(0)), &GAME_SERVER.to_string(), SOON).unwrap();
-    thread::sleep(LATE);
-    let bytes = captures.gateway.count(|frame| frame.contains(b"too much")) * LENGTH;
-    println!(
-        "{} bytes sent in {seconds:.1} s, {bytes} arrived",
-        sent as usize * LENGTH
-    );
-    assert!(
-        (bytes as f64) < 200_000.0 + 1_000_000.0 * (seconds + 1.0),
-        "{bytes} bytes"
-    );
-    assert!(
-        (bytes as f64) > 500_000.0 * seconds,
-        "{bytes} bytes: a limit, not a wall"
-    );
-    wait_for_cut(
-        &party,
-        &hostile,
-        &[DropReason::BandwidthRate],
-        u64::from(sent) / 3,
-    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use lanparty_wire::{
     GroupHandle, HEADER_LEN, Header, Kind, MemberId,
 };
 
-use super::{Captures, Drops, Hostile, How, SOON, padded, pieces};
+use super::{Captures, Hostile, How, SOON, drops::Drops, padded, pieces};
 
 /// In every frame that must not arrive.
 pub const MARK: [u8; 8] = *b"forgery!";

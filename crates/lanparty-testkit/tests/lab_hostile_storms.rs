@@ -1,0 +1,244 @@
+//! A hostile member that sends harmless frames, too many of them, through a relay without a guard: the LAN gateway alone holds it to
+//! its limits, and nobody else in the room notices.
+
+#![allow(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
+
+mod hostile;
+
+use std::{
+    fs,
+    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use hostile::{
+    Captures, Hostile, How, SOON,
+    drops::wait_for_cut,
+    forgeries::MARK,
+    padded,
+    party::{known_station, start},
+    pieces,
+    storm::{self, GAME},
+};
+use lanparty_testkit::lab::{
+    GAME_SERVER, Party, TAP, Who,
+    frame::Frame,
+    junk::decent,
+    probe::{ping, wait_for_ping},
+};
+use lanparty_wire::{Class, Destination, DropReason};
+
+/// Frames of another class may come later than the decent one; nothing in the lab takes this long.
+const LATE: Duration = Duration::from_millis(700);
+/// How long storms last.
+const STORM: Duration = Duration::from_secs(3);
+
+/// One player and a hostile member; only the LAN gateway guards.
+static PARTY: LazyLock<Mutex<Party>> = LazyLock::new(|| Mutex::new(start(true, &[])));
+
+fn enter() -> MutexGuard<'static, Party> {
+    PARTY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[test]
+fn the_lan_gateway_alone_cuts_a_storm_of_broadcasts() {
+    const RATE: u32 = 20_000;
+    let party = enter();
+    let mut hostile = Hostile::join(&party, 5);
+    let captures = Captures::start(&party);
+    let player = party.machine(Who::Player(0));
+    let frames = storm::to_everybody(hostile.mac);
+    let start = Instant::now();
+    // To the LAN gateway as if it were unicast, under a class that is none of theirs: the relay sees no broadcast.
+    let sent = thread::scope(|scope| {
+        let storm = scope.spawn(|| {
+            hostile.storm(RATE, STORM, |hostile, number| {
+                let (_, frame) = &frames[number as usize % frames.len()];
+                hostile.send_to_gateway(Class::Interactive, frame);
+            })
+        });
+        let mut rounds = 0;
+        while !storm.is_finished() {
+            player.run(&format!("ip neigh flush dev {TAP}")).unwrap();
+            wait_for_ping(player, &GAME_SERVER.to_string(), SOON).unwrap();
+            rounds += 1;
+        }
+        assert!(rounds > 1, "a player has asked for addresses meanwhile");
+        storm.join().unwrap()
+    });
+    let seconds = start.elapsed().as_secs_f64();
+    thread::sleep(LATE);
+    let mut arrived = 0;
+    for ((mark, _), (burst, rate)) in frames
+        .iter()
+        .zip([(500, 500), (300, 100), (300, 100), (500, 500)])
+    {
+        let of_kind = captures.gateway.count(|frame| frame.contains(mark));
+        let most = f64::from(burst) + f64::from(rate) * (seconds + 1.0);
+        assert!((of_kind as f64) < most, "{of_kind} of {mark:?} in {seconds:.1} s");
+        assert!(of_kind > 50, "{of_kind} of {mark:?}: a limit, not a wall");
+        arrived += of_kind;
+    }
+    println!("{sent} broadcasts in {seconds:.1} s, {arrived} arrived");
+    assert!(
+        (arrived as f64) < 1_000.0 * (seconds + 1.0),
+        "{arrived} in {seconds:.1} s"
+    );
+    let reasons = [
+        DropReason::FloodRate,
+        DropReason::NeighborRate,
+        DropReason::ChatterRate,
+    ];
+    // What the machine itself loses under such a load does not count.
+    let cut = wait_for_cut(&party, &hostile, &reasons, u64::from(sent) / 4);
+    println!("the LAN gateway cut {cut}");
+    assert!(
+        party.log(Who::Gateway).contains("rate-limited"),
+        "and its log says so"
+    );
+}
+
+#[test]
+fn the_lan_gateway_alone_cuts_a_storm_for_stations_that_do_not_exist() {
+    const RATE: u32 = 2_000;
+    let party = enter();
+    let mut hostile = Hostile::join(&party, 6);
+    let captures = Captures::start(&party);
+    let (mac, station) = (hostile.mac, known_station(&party));
+    let start = Instant::now();
+    let sent = hostile.storm(RATE, STORM, |hostile, number| {
+        let [_, a, b, c] = number.to_be_bytes();
+        let (to, mark) = if number % 40 == 0 {
+            (station, b"known to")
+        } else {
+            ([2, 0xde, 0xad, a, b, c], b"unknown!")
+        };
+        let frame = Frame::new(to, mac, GAME, &[&mark[..], &[0; 46]].concat());
+        hostile.send_to_gateway(Class::Interactive, frame.bytes());
+    });
+    let seconds = start.elapsed().as_secs_f64();
+    thread::sleep(LATE);
+    let unknown = captures.gateway.count(|frame| frame.contains(b"unknown!"));
+    let known = captures.gateway.count(|frame| frame.contains(b"known to"));
+    println!("{sent} frames in {seconds:.1} s, {unknown} for nobody, {known} for a station");
+    assert!(unknown >= 300, "{unknown}: a limit, not a wall");
+    assert!(
+        (unknown as f64) < 300.0 + 100.0 * (seconds + 1.0),
+        "{unknown} in {seconds:.1} s"
+    );
+    let wanted = sent.div_ceil(40) as usize;
+    assert!(known * 20 >= wanted * 19, "{known} of {wanted} for somebody");
+    wait_for_cut(
+        &party,
+        &hostile,
+        &[DropReason::UnknownUnicastRate],
+        u64::from(sent) / 2,
+    );
+}
+
+#[test]
+fn the_lan_gateway_alone_holds_a_member_to_its_bandwidth() {
+    const RATE: u32 = 5_000;
+    const LENGTH: usize = 1_000;
+    let folder = tempfile::tempdir().unwrap();
+    let limits = folder.path().join("limits.toml");
+    fs::write(
+        &limits,
+        "[limits.bandwidth]\nbytes_per_second = 1000000\nburst_bytes = 200000\n",
+    )
+    .unwrap();
+    let party = start(true, &["--config", &limits.display().to_string()]);
+    let mut hostile = Hostile::join(&party, 7);
+    let captures = Captures::start(&party);
+    let station = known_station(&party);
+    let frame = Frame::new(
+        station,
+        hostile.mac,
+        GAME,
+        &[&b"too much"[..], &[0x55; LENGTH - 22]].concat(),
+    );
+    let start = Instant::now();
+    let sent = hostile.storm(RATE, STORM, |hostile, _| {
+        hostile.send_to_gateway(Class::Bulk, frame.bytes());
+    });
+    let seconds = start.elapsed().as_secs_f64();
+    // ARP and the like are not held up by it, nor is another member.
+    hostile.send_decent(
+        "a copy",
+        Destination::Flood,
+        Class::Bulk,
+        How::Whole,
+        &captures.gateway,
+    );
+    wait_for_ping(party.machine(Who::Player(0)), &GAME_SERVER.to_string(), SOON).unwrap();
+    thread::sleep(LATE);
+    let bytes = captures.gateway.count(|frame| frame.contains(b"too much")) * LENGTH;
+    println!(
+        "{} bytes sent in {seconds:.1} s, {bytes} arrived",
+        sent as usize * LENGTH
+    );
+    assert!(
+        (bytes as f64) < 200_000.0 + 1_000_000.0 * (seconds + 1.0),
+        "{bytes} bytes"
+    );
+    assert!(
+        (bytes as f64) > 500_000.0 * seconds,
+        "{bytes} bytes: a limit, not a wall"
+    );
+    wait_for_cut(
+        &party,
+        &hostile,
+        &[DropReason::BandwidthRate],
+        u64::from(sent) / 3,
+    );
+}
+
+#[test]
+fn pieces_that_nothing_follows_cost_the_lan_gateway_little_and_others_nothing() {
+    const RATE: u32 = 5_000;
+    let mut party = enter();
+    let mut hostile = Hostile::join(&party, 9);
+    let captures = Captures::start(&party);
+    let before = party.process(Who::Gateway).unwrap().resident_kib().unwrap();
+    let player = party.machine(Who::Player(0));
+    let frame = padded(decent(hostile.mac, MARK).bytes());
+    // As long as a frame can be, so that each claims the most.
+    let (total, (_, first)) = (1514, pieces(&frame).next().unwrap());
+    thread::scope(|scope| {
+        let storm = scope.spawn(|| {
+            hostile.storm(RATE, STORM, |hostile, _| {
+                let header = hostile.header(Destination::Member(hostile.gateway), Class::Interactive);
+                hostile.send_piece(&header, total, 0, first);
+            })
+        });
+        let mut rounds = 0;
+        while !storm.is_finished() {
+            // Travels in pieces itself, there and back.
+            ping(player, &GAME_SERVER.to_string(), &["-s", "1472", "-M", "do"]).unwrap();
+            rounds += 1;
+        }
+        assert!(rounds > 1, "a player has sent pieces meanwhile");
+    });
+    let beside = "pieces that nothing follows";
+    hostile.send_decent(
+        beside,
+        Destination::Flood,
+        Class::Bulk,
+        How::Pieces,
+        &captures.gateway,
+    );
+    captures.assert_absent(beside, &MARK);
+    let given_up = |status: &serde_json::Value| {
+        let of = |reason| status["drops"][reason].as_u64().unwrap_or_default();
+        of("reassembly_full") + of("reassembly_timeout")
+    };
+    let status = party
+        .wait_for_status(Who::Gateway, "to have given up pieces", SOON, |status| {
+            given_up(status) > u64::from(RATE)
+        })
+        .unwrap();
+    let after = party.process(Who::Gateway).unwrap().resident_kib().unwrap();
+    println!("{} given up, {before} KiB then {after} KiB", given_up(&status));
+    assert!(after < before + 4 * 1024, "{before} KiB have become {after} KiB");
+}
