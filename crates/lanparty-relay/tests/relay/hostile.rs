@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::common::{Machine, Relay, datagram, frame, mac};
+use lanparty_quic::Link;
 use lanparty_testkit::member::BareMember;
 use lanparty_wire::{Destination, DropReason, MemberId, control::Message};
 
@@ -14,7 +15,7 @@ fn a_flood_of_the_largest_envelopes_neither_evicts_nor_starves_its_victim() {
     let relay = Relay::start(&[]);
     let machines = [Machine::new(), Machine::new(), Machine::new(), Machine::new()];
     let ada = machines[0].player(&relay, 1);
-    let bob = machines[1].player(&relay, 2);
+    let mut bob = machines[1].player(&relay, 2);
     let (eve, mallory) = (machines[2].player(&relay, 3), machines[3].player(&relay, 4));
     let (victim, eve_id) = (bob.id(), eve.id());
     let until = Instant::now() + FLOOD;
@@ -22,7 +23,14 @@ fn a_flood_of_the_largest_envelopes_neither_evicts_nor_starves_its_victim() {
         scope.spawn(move || flood(eve, victim, 60 * 1024, until));
         scope.spawn(move || flood(mallory, victim, 4 * 1024, until));
         let sender = scope.spawn(|| play(&ada, victim, until));
-        let received = bob.datagrams(FLOOD + Duration::from_millis(200)).len();
+        let link = bob.link().clone();
+        let receiver = scope.spawn(move || count(&link, until + Duration::from_millis(200)));
+        // A victim that reads what it is told: only then does the relay go on sending it.
+        let none = bob.wait_control(FLOOD, |message| {
+            matches!(message, Message::Goodbye { .. }).then_some(())
+        });
+        assert!(none.is_err(), "the victim was put out");
+        let received = receiver.join().unwrap();
         let status = relay.wait_status("drops", |status| status.drops.of(DropReason::DatagramBudget) > 0);
         let room = &status.relay.as_ref().unwrap().rooms[0];
         let of = |id| room.members.iter().find(|member| member.id == id);
@@ -62,6 +70,19 @@ fn an_envelope_of_the_largest_size_is_passed_on_and_one_byte_more_is_not() {
 fn flood(mut member: BareMember, to: MemberId, size: usize, until: Instant) {
     let message = envelope(to, size);
     while Instant::now() < until && member.send_control(&message).is_ok() {}
+}
+
+/// How many datagrams come until then.
+fn count(link: &Link, until: Instant) -> usize {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let mut received = Vec::new();
+    runtime.block_on(async {
+        while let Ok(Ok(())) = tokio::time::timeout_at(until.into(), link.recv_many(&mut received)).await {}
+    });
+    received.len()
 }
 
 /// Sends a game's packets, and returns how many.
