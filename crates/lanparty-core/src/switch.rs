@@ -54,7 +54,7 @@ pub trait Forwarding {
     fn add(&mut self, member: MemberId, role: Role, mac: Option<Mac>);
     /// A member that was added is gone, and with it what was learned through it.
     fn remove(&mut self, member: MemberId, mac: Option<Mac>);
-    /// Forgets everybody.
+    /// Forgets all members, and what was learned through them.
     fn clear(&mut self);
     /// The room's LAN gateway, if it is another member.
     fn gateway(&self) -> Option<MemberId>;
@@ -144,7 +144,12 @@ impl Forwarding for Switch {
     }
 
     fn clear(&mut self) {
+        let stations = std::mem::take(&mut self.stations);
         *self = Switch::new(self.role, self.mac);
+        if self.role == Role::Gateway {
+            // Our own LAN is still what it was, and none of its addresses becomes a member's because we were away.
+            self.stations = stations;
+        }
     }
 
     fn gateway(&self) -> Option<MemberId> {

@@ -89,7 +89,13 @@ impl<F: Forwarding> Node<F> {
     }
 
     fn joined(&mut self, now: Instant, member: &Member) {
-        if self.me.as_ref().is_none_or(|me| me.id == member.id) || self.harms_the_lan(now, member) {
+        if self.me.as_ref().is_none_or(|me| me.id == member.id) {
+            return;
+        }
+        if self.harms_the_lan(now, member) {
+            // The welcome has counted it, and those who were not named must not wait for it.
+            self.expected = self.expected.saturating_sub(1);
+            self.all_named();
             return;
         }
         if let Some(peer) = self.peers.get(member.id) {

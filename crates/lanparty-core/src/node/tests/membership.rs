@@ -259,6 +259,40 @@ fn who_left_while_we_were_away_is_told_once_everybody_else_is_named() {
 }
 
 #[test]
+fn a_reconnect_of_the_lan_gateway_gives_no_stations_address_away() {
+    let mut room = Room::new(1);
+    room.send(GATEWAY, &ipx(mac(3), Mac::BROADCAST, 60));
+    room.join(GATEWAY, 1);
+    room.injected.clear();
+    room.tell_all(&Message::Joined {
+        member: member(3, 1, BUDGET),
+    });
+    assert!(room.injected.is_empty(), "no switch is told that it is elsewhere");
+    assert!(!room.node(GATEWAY).roster().any(|other| other.id == member_id(3)));
+}
+
+#[test]
+fn a_member_that_is_ignored_counts_among_those_who_are_named() {
+    let mut room = Room::new(2);
+    let now = room.now;
+    room.send(GATEWAY, &ipx(mac(3), Mac::BROADCAST, 60));
+    let node = room.node(GATEWAY);
+    node.path_down(now, PATH);
+    node.path_up(now, PATH, BUDGET);
+    node.handle_control(now, &welcome(GATEWAY, 1, &[1, 3]));
+    for other in [1, 3] {
+        let member = member(other, 1, BUDGET);
+        node.handle_control(now, &Message::Joined { member });
+    }
+    room.drain();
+    let left = room
+        .events_of(GATEWAY)
+        .into_iter()
+        .any(|event| matches!(event, Event::MemberLeft { member, .. } if member.id == member_id(2)));
+    assert!(left, "who was not named is gone");
+}
+
+#[test]
 fn leaving_concerns_the_life_it_names() {
     let mut room = Room::new(2);
     room.tell_all(&Message::Joined {
