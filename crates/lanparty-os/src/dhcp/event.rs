@@ -86,8 +86,12 @@ impl Report {
             .one(["mask", "mask"])
             .or_else(|| self.one(["subnet", "new_subnet_mask"]).and_then(mask_length));
         let length = length.unwrap_or_else(|| classful_length(address));
+        if length < SHORTEST {
+            tracing::warn!(%address, length, "the party's DHCP server offers an address whose network would take a part of the internet; not taken");
+            return None;
+        }
         Some(Lease {
-            address: Prefix::new(IpAddr::V4(address), length).filter(|prefix| prefix.length() >= SHORTEST)?,
+            address: Prefix::new(IpAddr::V4(address), length)?,
             seconds: self.one(["lease", "new_dhcp_lease_time"]).unwrap_or(0),
             server: self.one(["serverid", "new_dhcp_server_identifier"]),
             routers: self.list(["router", "new_routers"]),
