@@ -20,7 +20,7 @@ use lanparty_core::{
 use lanparty_os::device::{Batch, Device, DeviceError, FrameSource, OutBatch, SourceLosses};
 use lanparty_quic::{ControlReceiver, DialError, PathClosed, RecvError, TrustOutcome};
 use lanparty_wire::{
-    LeaveReason, RejectReason,
+    DropReason, LeaveReason, RejectReason,
     control::{Message, Welcome},
 };
 use tokio::sync::{mpsc, watch};
@@ -175,7 +175,7 @@ impl EndpointHandle {
 }
 
 type Dial = Pin<Box<dyn Future<Output = Result<Dialed, DialFailure>> + Send>>;
-type Write = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Write = Pin<Box<dyn Future<Output = Option<DropReason>> + Send>>;
 type Reopen<D> = Pin<Box<dyn Future<Output = Result<D, DeviceError>> + Send>>;
 
 /// An endpoint that is about to run.
@@ -220,7 +220,7 @@ enum Woken<D> {
     Dialed(Box<Result<Dialed, DialFailure>>),
     Datagrams(Result<(), PathClosed>),
     Frames(Result<(), DeviceError>),
-    Writable,
+    Written(Option<DropReason>),
     Reopened(Result<D, DeviceError>),
     Timer,
 }
@@ -253,7 +253,7 @@ where
                 Woken::Dialed(result) => self.handle_dialed(Instant::now(), *result)?,
                 Woken::Datagrams(result) => self.handle_datagrams(Instant::now(), result).await?,
                 Woken::Frames(result) => self.handle_frames(Instant::now(), result)?,
-                Woken::Writable => self.writing = None,
+                Woken::Written(lost) => self.handle_written(lost),
                 Woken::Reopened(device) => self.handle_reopened(device?),
                 Woken::Timer => {}
             }
@@ -286,7 +286,7 @@ where
             message = maybe(self.control.as_mut().map(ControlReceiver::recv)) => Woken::Control(message),
             result = maybe(self.dialing.as_mut()) => Woken::Dialed(Box::new(result)),
             device = maybe(self.reopening.as_mut()) => Woken::Reopened(device),
-            () = maybe(self.writing.as_mut()) => Woken::Writable,
+            lost = maybe(self.writing.as_mut()) => Woken::Written(lost),
             woken = traffic => woken,
             () = tokio::time::sleep_until(wake.into()) => Woken::Timer,
         }

@@ -73,18 +73,42 @@ where
                 Err(TrySendError::Full(datagram)) => {
                     let link = uplink.link.clone();
                     self.writing = Some(Box::pin(async move {
-                        // The end of the path is noticed by its reader; a datagram that meanwhile got too large is lost
-                        // like one on the way.
-                        let _ = link.send_wait(datagram).await;
+                        // The end of the path is noticed by its reader.
+                        match link.send_wait(datagram).await {
+                            Ok(()) => None,
+                            Err(TrySendError::TooLarge(_) | TrySendError::Full(_)) => {
+                                Some(DropReason::DatagramBudget)
+                            }
+                            Err(TrySendError::Closed(_)) => Some(DropReason::NoPath),
+                        }
                     }));
                 }
                 Err(TrySendError::TooLarge(_)) => {
                     self.node.count_drop(DropReason::DatagramBudget, 1);
                     self.node.path_budget(now, uplink.id, uplink.link.budget());
                 }
-                Err(TrySendError::Closed(_)) => return,
+                Err(TrySendError::Closed(_)) => {
+                    self.node.count_drop(DropReason::NoPath, 1);
+                    return;
+                }
             }
         }
+    }
+
+    /// The datagram that waited for room has left, or was lost for this reason.
+    pub(crate) fn handle_written(&mut self, lost: Option<DropReason>) {
+        self.writing = None;
+        if let Some(reason) = lost {
+            self.node.count_drop(reason, 1);
+        }
+    }
+
+    /// What was on its way through a path that is gone now.
+    pub(crate) fn drop_in_flight(&mut self) {
+        let waiting = u64::from(self.writing.take().is_some());
+        let unread = self.inbox.len() as u64;
+        self.inbox.clear();
+        self.node.count_drop(DropReason::NoPath, waiting + unread);
     }
 
     /// A frame of our own for the device.

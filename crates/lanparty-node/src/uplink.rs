@@ -197,6 +197,8 @@ pub(crate) struct Uplink {
     pub link: Link,
     pub trust: TrustOutcome,
     pub route: Option<BestRoute>,
+    /// Datagrams that came faster than they were read, as far as they are counted.
+    pub missed: u64,
     messages: mpsc::Sender<Message>,
 }
 
@@ -212,6 +214,7 @@ impl Uplink {
                 link,
                 trust,
                 route,
+                missed: 0,
                 messages,
             },
             receiver,

@@ -8,7 +8,7 @@ use lanparty_core::{
 };
 use lanparty_os::device::{Device, DeviceError};
 use lanparty_quic::{DialError, Link, PathClosed, RecvError};
-use lanparty_wire::{LeaveReason, control::Message};
+use lanparty_wire::{DropReason, LeaveReason, control::Message};
 
 use crate::{
     endpoint::{Endpoint, EndpointError, EndpointEvent, TICK},
@@ -95,8 +95,7 @@ where
         let id = PathId(self.paths);
         self.paths = self.paths.wrapping_add(1);
         let (uplink, control) = Uplink::new(id, path, route);
-        self.writing = None;
-        self.inbox.clear();
+        self.drop_in_flight();
         self.session.up(now);
         self.attempts = 0;
         self.problem = None;
@@ -157,8 +156,7 @@ where
             return Ok(());
         };
         self.control = None;
-        self.writing = None;
-        self.inbox.clear();
+        self.drop_in_flight();
         self.node.path_down(now, uplink.id);
         let failure = match closed {
             PathClosed::Peer(reason) => Failure::Closed(CloseCause::from(reason)),
@@ -218,7 +216,11 @@ where
         self.next_tick = now + TICK;
         self.ticks = self.ticks.wrapping_add(1);
         self.count_losses();
-        if let Some(uplink) = &self.uplink {
+        if let Some(uplink) = &mut self.uplink {
+            let missed = uplink.link.stats().missed_datagrams;
+            let before = mem::replace(&mut uplink.missed, missed);
+            self.node
+                .count_drop(DropReason::QueueFull, missed.saturating_sub(before));
             self.session.heard(uplink.link.last_received());
             self.session.measured(uplink.link.rtt());
             self.node.path_budget(now, uplink.id, uplink.link.budget());
