@@ -46,7 +46,7 @@ pub fn text(status: &Status, now_unix: u64) -> String {
     for room in status.relay.iter().flat_map(|relay| &relay.rooms) {
         page.line(
             "Room",
-            format_args!("{}, {}", room.room.as_str(), plural(room.members.len(), "member")),
+            format_args!("{}, {}", room.room, plural(room.members.len(), "member")),
         );
         page.members(&room.members);
     }
@@ -186,7 +186,7 @@ fn room(endpoint: &EndpointStatus) -> String {
         Some(Mode::DirectP2p) => ", directly",
         Some(Mode::DirectFailedRelayFallback) => ", through the relay because direct paths failed",
     };
-    format!("{} ({trust}), {joined}{mode}", endpoint.room.as_str())
+    format!("{} ({trust}), {joined}{mode}", endpoint.room)
 }
 
 fn adapter(interface: &InterfaceStatus) -> String {

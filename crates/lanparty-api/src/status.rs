@@ -9,7 +9,7 @@ mod relay;
 use std::net::{IpAddr, SocketAddr};
 
 use lanparty_wire::{
-    DropCounters, Incarnation, Mac, MemberId, PeerId, RelayAddress, RoomCode,
+    DropCounters, Incarnation, Mac, MemberId, PeerId, RelayAddress, RoomId,
     control::{Mode, Role, Stats},
     host::Prefix,
 };
@@ -106,7 +106,7 @@ pub struct Traffic {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct EndpointStatus {
     pub relay: RelayLink,
-    pub room: RoomCode,
+    pub room: RoomId,
     /// True if the relay cannot read frames.
     #[serde(default)]
     pub sealed: bool,
@@ -163,7 +163,7 @@ impl EndpointStatus {
     }
 
     /// An endpoint that has not reached its relay yet.
-    pub fn new(relay: RelayAddress, room: RoomCode) -> EndpointStatus {
+    pub fn new(relay: RelayAddress, room: RoomId) -> EndpointStatus {
         EndpointStatus {
             relay: RelayLink::new(relay),
             room,

@@ -154,7 +154,7 @@ impl Teller<'_> {
     fn waiting(&mut self) {
         self.good(format!(
             "No LAN gateway in room {} yet: waiting for the host",
-            self.now.room.as_str()
+            self.now.room
         ));
     }
 

@@ -107,7 +107,7 @@ fn endpoint_config(
 ) -> EndpointConfig {
     EndpointConfig {
         role: Role::Client,
-        room: party.room.clone(),
+        room: party.room.clone().into(),
         mac: Some(mac),
         name: party.name.clone(),
         software: concat!("lanparty-client ", env!("CARGO_PKG_VERSION")).to_owned(),

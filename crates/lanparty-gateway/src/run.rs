@@ -52,7 +52,7 @@ pub fn run(common: &CommonArgs, settings: Settings, state_dir: &Path) -> Result<
     };
     let config = EndpointConfig {
         role: Role::Gateway,
-        room,
+        room: room.into(),
         mac: None,
         name: settings.name.unwrap_or_else(host_name),
         software: concat!("lanparty-gateway ", env!("CARGO_PKG_VERSION")).to_owned(),

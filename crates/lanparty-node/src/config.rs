@@ -2,13 +2,13 @@
 
 use lanparty_core::guard::Limits;
 use lanparty_quic::{Identity, Trust};
-use lanparty_wire::{Mac, RelayAddress, RoomCode, control::Role};
+use lanparty_wire::{Mac, RelayAddress, RoomId, control::Role};
 
 /// Everything that an endpoint needs to know.
 #[derive(Debug, Clone)]
 pub struct EndpointConfig {
     pub role: Role,
-    pub room: RoomCode,
+    pub room: RoomId,
     /// A client's own address; none for a LAN gateway.
     pub mac: Option<Mac>,
     /// What others see in their list of members.

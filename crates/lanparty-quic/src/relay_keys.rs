@@ -14,7 +14,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
 use serde::{Deserialize, Serialize};
 
-use crate::{Pin, file, trust};
+use crate::{Pin, file, pin_of_certificate, trust};
 
 const CERTIFICATE_FILE: &str = "relay-cert.der";
 const KEY_FILE: &str = "relay-key.pem";
@@ -124,7 +124,7 @@ impl RelayCertificate {
         let none = || CertificateError::NoCertificate(certificate_file.into());
         let pin = chain
             .first()
-            .and_then(|der| Pin::of_certificate(der))
+            .and_then(|der| pin_of_certificate(der))
             .ok_or_else(none)?;
         let signing = rustls::crypto::ring::sign::any_supported_type(&key)
             .map_err(|_| CertificateError::NoKey(key_file.into()))?;

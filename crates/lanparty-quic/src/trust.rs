@@ -19,7 +19,7 @@ use rustls::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Pin, file, verify::Anchor};
+use crate::{Pin, file, pin_of_certificate, verify::Anchor};
 
 /// What a client is told about its relay.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,7 +165,7 @@ fn read_ca(path: &Path, provider: &Arc<CryptoProvider>) -> Result<Ca, TrustError
     let certificates = certificates(&bytes).ok_or_else(|| TrustError::NoCertificate(path.into()))?;
     let keys: Vec<Pin> = certificates
         .iter()
-        .filter_map(|certificate| Pin::of_certificate(certificate))
+        .filter_map(|certificate| pin_of_certificate(certificate))
         .collect();
     if keys.is_empty() {
         return Err(TrustError::NoCertificate(path.into()));

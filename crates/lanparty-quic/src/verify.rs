@@ -17,7 +17,7 @@ use rustls::{
     server::danger::{ClientCertVerified, ClientCertVerifier},
 };
 
-use crate::{Pin, TrustOutcome, trust::Known};
+use crate::{Pin, TrustOutcome, pin_of_certificate, trust::Known};
 
 /// The Ed25519 key in a certificate (RFC 8410); `None` for any other key.
 pub(crate) fn peer_id(certificate: &[u8]) -> Option<PeerId> {
@@ -198,7 +198,7 @@ impl ServerCertVerifier for RelayVerifier {
                 .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
                 .map(drop)
         };
-        let verdict = match Pin::of_certificate(end_entity) {
+        let verdict = match pin_of_certificate(end_entity) {
             Some(shown) => self.judge(shown, chain),
             None => Verdict::Invalid("it cannot be read".into()),
         };

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use lanparty_core::relay::{Forward, Ingress, Roster};
-use lanparty_wire::{DropCounters, DropReason, EtherView, HEADER_LEN, LeaveReason, MemberId, RoomCode};
+use lanparty_wire::{DropCounters, DropReason, EtherView, HEADER_LEN, LeaveReason, MemberId, RoomId};
 use parking_lot::Mutex;
 
 use crate::{egress::Parcel, member::Member, registry::SharedRoster, relay::Relay};
@@ -28,7 +28,7 @@ pub async fn read(
     relay: Arc<Relay>,
     member: Arc<Member>,
     mut ingress: Ingress,
-    (room, id): (RoomCode, MemberId),
+    (room, id): (RoomId, MemberId),
     roster: SharedRoster,
 ) {
     let mut batch: Vec<Bytes> = Vec::new();
@@ -85,7 +85,7 @@ fn publish(received: &Received, ingress: &Ingress, dropped_before: u64) {
 
 /// Every decision, for whoever asks for TRACE.
 fn trace(
-    room: &RoomCode,
+    room: &RoomId,
     member: MemberId,
     datagram: &[u8],
     decision: &Result<Forward<'_, Arc<Member>>, DropReason>,

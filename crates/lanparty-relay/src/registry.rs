@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use lanparty_core::relay::{Admission, Join, Refusal, RoomLimits, Rooms, SavedRooms, Seat, UnixTime};
 use lanparty_wire::{
-    GroupHandle, LeaveReason, MemberId, RoomCode,
+    GroupHandle, LeaveReason, MemberId, RoomId,
     control::{self, Message},
 };
 use parking_lot::Mutex;
@@ -34,7 +34,7 @@ pub struct Registry {
 #[derive(Debug)]
 struct State {
     rooms: Rooms<Arc<Member>>,
-    rosters: HashMap<RoomCode, SharedRoster>,
+    rosters: HashMap<RoomId, SharedRoster>,
     random: SmallRng,
     changes: u64,
 }
@@ -157,9 +157,9 @@ impl Registry {
     }
 
     /// Everybody who is there, room by room.
-    pub fn each_room(&self, mut each: impl FnMut(&RoomCode, &[(control::Member, Arc<Member>)])) {
+    pub fn each_room(&self, mut each: impl FnMut(&RoomId, &[(control::Member, Arc<Member>)])) {
         let state = self.state.lock();
-        let rooms: Vec<(RoomCode, Vec<_>)> = state
+        let rooms: Vec<(RoomId, Vec<_>)> = state
             .rooms
             .rooms()
             .map(|(code, entries)| {
@@ -180,7 +180,7 @@ impl Registry {
 }
 
 impl State {
-    fn publish(&mut self, room: &RoomCode, roster: Arc<Members>) -> SharedRoster {
+    fn publish(&mut self, room: &RoomId, roster: Arc<Members>) -> SharedRoster {
         let shared = self
             .rosters
             .entry(room.clone())

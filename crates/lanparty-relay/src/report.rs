@@ -11,7 +11,7 @@ use lanparty_api::{
     DropLog, Program, Status,
     status::{MemberStatus, RelayStatus, RoomStatus, Traffic},
 };
-use lanparty_wire::{DropCounters, DropReason, MemberId, RoomCode, control::Role};
+use lanparty_wire::{DropCounters, DropReason, MemberId, RoomId, control::Role};
 use tokio::sync::watch;
 
 use crate::{member::Described, relay::Relay};
@@ -29,7 +29,7 @@ struct Book {
 /// Counters of members that have left stay in the totals.
 #[derive(Default)]
 struct Books {
-    members: HashMap<(RoomCode, MemberId), Book>,
+    members: HashMap<(RoomId, MemberId), Book>,
     gone: (Traffic, DropCounters),
     round: u64,
 }
@@ -100,7 +100,7 @@ fn refresh(relay: &Relay, status: &watch::Sender<Status>, books: &mut Books) {
 
 impl Books {
     /// Describes a member, and logs what of its datagrams was dropped.
-    fn enter(&mut self, room: &RoomCode, (described, member): &Described, now: Instant) -> MemberStatus {
+    fn enter(&mut self, room: &RoomId, (described, member): &Described, now: Instant) -> MemberStatus {
         let (received, sent) = (&member.received, member.egress.sent());
         let mut drops = received.drops.lock().clone();
         drops.merge(&sent.drops);

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use lanparty_quic::{ControlReceiver, ControlSender, DialConfig, Dialer, Identity, Link, Trust};
 use lanparty_wire::{
-    Class, Destination, Header, Kind, Mac, MemberId, RelayAddress, RoomCode, VERSION,
+    Class, Destination, Header, Kind, Mac, MemberId, RelayAddress, RoomId, VERSION,
     control::{Hello, Member, Message, Role, Welcome},
     mtu,
 };
@@ -197,7 +197,7 @@ impl BareMember {
 }
 
 fn hello(join: &Join<'_>) -> Result<Hello> {
-    let room: RoomCode = join.room.parse()?;
+    let room: RoomId = join.room.parse()?;
     Ok(Hello {
         min_version: VERSION,
         max_version: VERSION,

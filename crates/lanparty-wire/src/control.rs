@@ -10,8 +10,8 @@ use bytes::{Buf, BytesMut};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
-    DropReason, GroupHandle, Incarnation, LeaveReason, Mac, MemberId, PeerId, RejectReason, RoomCode,
-    VERSION, mtu,
+    DropReason, GroupHandle, Incarnation, LeaveReason, Mac, MemberId, PeerId, RejectReason, RoomId, VERSION,
+    mtu,
 };
 
 /// The largest message in bytes, without its length prefix.
@@ -50,7 +50,7 @@ pub struct Hello {
     /// The lowest and the highest protocol version spoken.
     pub min_version: u8,
     pub max_version: u8,
-    pub room: RoomCode,
+    pub room: RoomId,
     pub role: Role,
     /// A client's own address. A LAN gateway has none in the room.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -12,8 +12,10 @@ pub mod host;
 mod id;
 mod mac;
 pub mod mtu;
+mod pin;
 mod reason;
 mod room;
+mod room_id;
 
 pub use address::{AddressError, DEFAULT_RELAY_PORT, ListenAddress, RelayAddress};
 pub use class::Class;
@@ -24,5 +26,7 @@ pub use header::{
 };
 pub use id::{Destination, GroupHandle, Incarnation, MemberId, PeerId};
 pub use mac::{Mac, MacError};
+pub use pin::{Pin, PinError};
 pub use reason::{Action, DropCounters, DropReason, LeaveReason, RejectReason};
 pub use room::{RoomCode, RoomCodeError};
+pub use room_id::{RoomId, SealedRoom, SealedRoomError};

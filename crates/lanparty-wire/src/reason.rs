@@ -291,6 +291,8 @@ pub enum RejectReason {
     TooManyConnections,
     /// The relay stops.
     ShuttingDown,
+    /// A sealed room's LAN gateway can only be the host whose key the room's name is made from.
+    NotTheHost,
     /// A reason that this version does not know.
     #[serde(other)]
     Unknown,
@@ -321,6 +323,9 @@ impl RejectReason {
                 "there are too many connections from this address; close some, or wait a minute"
             }
             RejectReason::ShuttingDown => "the relay is stopping; it is tried again until it is back",
+            RejectReason::NotTheHost => {
+                "the room belongs to another host's key; restore that host's identity, or open a room of your own"
+            }
             RejectReason::Unknown => {
                 "the relay refused for a reason that this version does not know; update it"
             }
@@ -339,6 +344,7 @@ impl RejectReason {
             RejectReason::Version
             | RejectReason::BadHello
             | RejectReason::InvalidMac
+            | RejectReason::NotTheHost
             | RejectReason::Unknown => false,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use lanparty_wire::{MemberId, RoomCode};
+use lanparty_wire::{MemberId, RoomId};
 use serde::{Deserialize, Serialize};
 
 use super::MemberStatus;
@@ -38,7 +38,7 @@ pub struct Handshakes {
 /// A room on a relay.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct RoomStatus {
-    pub room: RoomCode,
+    pub room: RoomId,
     #[serde(default)]
     pub sealed: bool,
     #[serde(default)]

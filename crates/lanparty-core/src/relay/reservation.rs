@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lanparty_wire::{Incarnation, Mac, MemberId, PeerId, RoomCode, control::Role};
+use lanparty_wire::{Incarnation, Mac, MemberId, PeerId, RoomId, control::Role};
 use serde::{Deserialize, Serialize};
 
 /// Seconds since 1970. Reservations outlive the process, so a monotonic clock cannot time them.
@@ -82,7 +82,7 @@ pub struct SavedRooms {
 /// One room's part of [`SavedRooms`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SavedRoom {
-    pub room: RoomCode,
+    pub room: RoomId,
     pub members: Vec<SavedReservation>,
 }
 

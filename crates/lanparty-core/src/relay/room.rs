@@ -189,13 +189,13 @@ impl<H: Clone> Room<H> {
         }
     }
 
-    pub(super) fn welcome(&self, member: &Member) -> Welcome {
+    pub(super) fn welcome(&self, member: &Member, sealed: bool) -> Welcome {
         Welcome {
             version: VERSION,
             member: member.id,
             incarnation: member.incarnation,
             mode: Mode::Relay,
-            sealed: false,
+            sealed,
             gateway: self
                 .members()
                 .find(|member| member.role == Role::Gateway)

@@ -11,7 +11,7 @@ use std::{
 };
 
 use lanparty_wire::{
-    GroupHandle, Incarnation, LeaveReason, MemberId, PeerId, RejectReason, RoomCode, VERSION,
+    GroupHandle, Incarnation, LeaveReason, MemberId, PeerId, RejectReason, RoomId, VERSION,
     control::{Hello, Member, Role, Welcome},
 };
 use rand::RngCore;
@@ -64,7 +64,7 @@ pub struct Join<'a> {
 /// A place in a room, held by one connection. A later connection of the same identity has another one.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Seat {
-    pub room: RoomCode,
+    pub room: RoomId,
     pub member: MemberId,
     pub(super) serial: u64,
 }
@@ -107,7 +107,7 @@ pub struct Refusal {
 #[derive(Debug)]
 pub struct Rooms<H> {
     limits: RoomLimits,
-    rooms: BTreeMap<RoomCode, Room<H>>,
+    rooms: BTreeMap<RoomId, Room<H>>,
     addresses: HashMap<IpAddr, u32>,
     next_serial: u64,
 }
@@ -163,6 +163,7 @@ impl<H: Clone> Rooms<H> {
         handle: H,
     ) -> Result<Admission<H>, Refusal> {
         check_hello(join.hello)?;
+        check_host(join)?;
         let address = network_of(join.address);
         self.check_limits(join, address)?;
         let code = join.hello.room.clone();
@@ -183,7 +184,7 @@ impl<H: Clone> Rooms<H> {
                 member: member.id,
                 serial: self.next_serial,
             },
-            welcome: room.welcome(&member),
+            welcome: room.welcome(&member, join.hello.room.is_sealed()),
             others,
             displaced: displaced.as_ref().map(|place| place.entry.handle.clone()),
             roster: room.roster(),
@@ -262,7 +263,7 @@ impl<H: Clone> Rooms<H> {
     }
 
     /// The rooms that have members, with their rosters' entries.
-    pub fn rooms(&self) -> impl Iterator<Item = (&RoomCode, impl Iterator<Item = &Entry<H>>)> {
+    pub fn rooms(&self) -> impl Iterator<Item = (&RoomId, impl Iterator<Item = &Entry<H>>)> {
         self.rooms
             .iter()
             .filter(|(_, room)| !room.places.is_empty())
@@ -337,7 +338,7 @@ impl<H: Clone> Rooms<H> {
         })
     }
 
-    fn remembers_too_much(&self, joined: &RoomCode) -> bool {
+    fn remembers_too_much(&self, joined: &RoomId) -> bool {
         let rooms = self.rooms.len() + usize::from(!self.rooms.contains_key(joined));
         let reservations: usize = self.rooms.values().map(|room| room.reservations.len()).sum();
         rooms > self.limits.max_rooms as usize * MEMORIES_PER_ROOM || reservations >= MAX_RESERVATIONS
@@ -350,6 +351,16 @@ impl<H: Clone> Rooms<H> {
                 self.addresses.remove(&address);
             }
         }
+    }
+}
+
+/// A sealed room's name is a hash of its host's key, which the connection has proven.
+fn check_host(join: &Join<'_>) -> Result<(), Refusal> {
+    match (&join.hello.room, join.hello.role) {
+        (RoomId::Sealed(room), Role::Gateway) if !room.belongs_to(&join.identity) => {
+            Err(refuse(RejectReason::NotTheHost))
+        }
+        (RoomId::Sealed(_) | RoomId::Open(_), Role::Gateway | Role::Client) => Ok(()),
     }
 }
 

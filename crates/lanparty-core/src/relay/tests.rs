@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use lanparty_wire::{
     Class, Destination, DropReason, FragmentHeader, GroupHandle, Header, Incarnation, Kind, LeaveReason, Mac,
-    MemberId, PeerId, RejectReason,
+    MemberId, PeerId, RejectReason, SealedRoom,
     control::{Hello, Role},
 };
 use proptest::prelude::*;
@@ -38,6 +38,21 @@ mod admission {
             ..player(1)
         };
         assert!(relay.join(2, elsewhere).unwrap().others.is_empty());
+    }
+
+    #[test]
+    fn only_the_host_is_the_lan_gateway_of_a_sealed_room() {
+        let mut relay = Relay::new();
+        let room = SealedRoom::of(&identity(1));
+        let sealed = |hello: Hello| Hello {
+            room: room.into(),
+            ..hello
+        };
+        let squatter = relay.join(2, sealed(gateway())).unwrap_err();
+        assert_eq!(squatter.reason, RejectReason::NotTheHost);
+        assert!(relay.join(1, sealed(gateway())).unwrap().welcome.sealed);
+        assert!(relay.join(2, sealed(player(2))).unwrap().welcome.sealed);
+        assert!(!relay.join(3, player(3)).unwrap().welcome.sealed);
     }
 
     #[test]
@@ -578,10 +593,8 @@ impl Relay {
         who: u32,
         hello: &Hello,
     ) -> Result<Admission<u32>, Refusal> {
-        let mut identity = [0; 32];
-        identity[..4].copy_from_slice(&who.to_be_bytes());
         let join = Join {
-            identity: PeerId(identity),
+            identity: identity(who),
             hello,
             address: address.parse().unwrap(),
             leg_budget: 1300,
@@ -617,6 +630,12 @@ impl Relay {
         forward.targets.for_each(|entry| reached.push(entry.member.id));
         Ok(reached)
     }
+}
+
+fn identity(who: u32) -> PeerId {
+    let mut bytes = [0; 32];
+    bytes[..4].copy_from_slice(&who.to_be_bytes());
+    PeerId(bytes)
 }
 
 fn ids(roster: &Roster<u32>) -> Vec<MemberId> {
