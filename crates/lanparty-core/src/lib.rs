@@ -12,6 +12,7 @@ pub mod node;
 pub mod relay;
 pub mod replay;
 pub mod scheduler;
+pub mod seal;
 pub mod segment;
 pub mod session;
 pub mod switch;

@@ -16,6 +16,7 @@ mod pin;
 mod reason;
 mod room;
 mod room_id;
+pub mod seal;
 
 pub use address::{AddressError, DEFAULT_RELAY_PORT, ListenAddress, RelayAddress};
 pub use class::Class;

@@ -70,8 +70,24 @@ drop_reasons! {
     UnknownSource = "unknown_source", Dropped;
     /// No such member or group.
     UnknownDestination = "unknown_destination", Dropped;
-    /// Sealed under a key that is not known, or not sealed where it must be.
+    /// Sealed under a key that is not known, or sealed in an open room.
     WrongKey = "wrong_key", Dropped;
+    /// Not sealed, in a sealed room.
+    Unsealed = "unsealed", Filtered;
+    /// The seal does not open: what was sealed is not what has come, or another has sealed it.
+    BadSeal = "bad_seal", Filtered;
+    /// From a member that is not in the newest roster, or is not what the roster says.
+    NotAdmitted = "not_admitted", Filtered;
+    /// For a member with whom no keys are agreed yet.
+    NoSession = "no_session", Dropped;
+    /// A handshake message that does not prove its sender, or that nobody waits for.
+    BadHandshake = "bad_handshake", Filtered;
+    /// More handshake messages than an honest member sends.
+    HandshakeRate = "handshake_rate", RateLimited;
+    /// A roster that is older than the newest one seen.
+    OldRoster = "old_roster", Filtered;
+    /// A spectator's frame that is neither ARP nor DHCP nor IGMP.
+    Spectator = "spectator", Filtered;
     /// The sequence number was seen before.
     Duplicate = "duplicate", Dropped;
     /// The sequence number is older than the replay window.
