@@ -1,23 +1,32 @@
 //! Devices: where frames of this host come from, and where they go.
 //!
 //! Frames travel in batches, because a system call and a wake-up per frame are what makes a tunnel slow. A batch
-//! owns its buffers and is used again, so nothing is allocated per frame. Super-frames stay whole and are
-//! described, since cutting them is a decision of the core.
+//! owns its buffers and is used again, so nothing is allocated per frame. Super-frames that come from the kernel stay whole and are
+//! described, since cutting them is a decision of the core; on the way to the kernel successive segments of TCP are put together
+//! again (`coalesce.rs`), because one call for 64 KiB is what makes a download fast.
 //!
 //! A frame that the kernel refuses is counted and is no error; an error means that the device as a whole has a problem,
 //! and [`DeviceError::Down`] that it may come back.
 
 mod batch;
+mod coalesce;
 pub mod memory;
+mod out;
 pub mod packet;
+#[cfg(target_os = "linux")]
+#[cfg(test)]
+mod stream_tests;
 pub mod tap;
 #[cfg(target_os = "linux")]
 mod vnet;
 
 use std::{future::Future, io};
 
-pub use batch::{Batch, FrameOrigin, MAX_BATCH, MAX_FRAME_LEN, OutBatch, PushError, Received};
+pub use batch::{Batch, FrameOrigin, MAX_BATCH, MAX_FRAME_LEN, Received};
 pub use lanparty_wire::host::Medium;
+#[cfg(target_os = "linux")]
+use out::{MAX_SEGMENTS, OutFrame};
+pub use out::{OutBatch, PushError};
 
 /// A device, ready to be used from two sides at once.
 pub trait Device {
@@ -53,7 +62,7 @@ pub trait FrameSink: Send {
     fn send(&mut self, frames: &mut OutBatch) -> impl Future<Output = Result<Sent, DeviceError>> + Send;
 }
 
-/// What became of a batch of frames.
+/// What became of a batch of frames. Each that was pushed counts, whether or not it became a part of a super-frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Sent {
     pub accepted: u32,
@@ -61,6 +70,8 @@ pub struct Sent {
     pub refused: u32,
     /// Refused because the device's queue was full.
     pub busy: u32,
+    /// Super-frames that the kernel did not take and that went segment by segment. If this counts, sending is slow, and nothing more.
+    pub recut: u32,
 }
 
 /// Frames that never reached a batch.

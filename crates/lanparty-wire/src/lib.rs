@@ -4,6 +4,7 @@
 //! accessor fails. What is done with them is decided in `lanparty-core`.
 
 mod address;
+pub mod checksum;
 mod class;
 pub mod control;
 mod frame;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use lanparty_wire::{Frame, MIN_FRAME_LEN, Offload};
+use lanparty_wire::{Frame, Offload};
 
 /// Frames in one batch at most. Enough that the cost of a system call vanishes, few enough that a batch is worked off
 /// (64 full frames: about 0.2 ms) before a control message has to wait for it.
@@ -147,103 +147,6 @@ impl fmt::Debug for Batch {
     }
 }
 
-/// Frames to be sent, copied in.
-#[derive(Default)]
-pub struct OutBatch {
-    buffer: Vec<u8>,
-    entries: Vec<OutEntry>,
-}
-
-#[derive(Clone, Copy)]
-struct OutEntry {
-    start: usize,
-    len: usize,
-    offload: Offload,
-}
-
-/// Why a frame did not get into a batch.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum PushError {
-    /// Send it first.
-    #[error("the batch is full")]
-    Full,
-    /// Longer than [`MAX_FRAME_LEN`].
-    #[error("the frame is longer than any device takes")]
-    TooLong,
-}
-
-impl OutBatch {
-    pub fn new() -> OutBatch {
-        OutBatch::default()
-    }
-
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    pub fn is_full(&self) -> bool {
-        self.entries.len() == MAX_BATCH
-    }
-
-    /// Adds a frame behind the others.
-    ///
-    /// # Errors
-    /// When the batch already holds [`MAX_BATCH`] frames, or the frame is too long for any device.
-    pub fn push(&mut self, frame: Frame<'_>) -> Result<(), PushError> {
-        if self.is_full() {
-            return Err(PushError::Full);
-        }
-        if frame.bytes.len() > MAX_FRAME_LEN {
-            return Err(PushError::TooLong);
-        }
-        let start = self.buffer.len();
-        self.buffer.extend_from_slice(frame.bytes);
-        // Room for the padding of short frames, for devices that want it.
-        self.buffer
-            .resize(self.buffer.len().max(start + MIN_FRAME_LEN), 0);
-        self.entries.push(OutEntry {
-            start,
-            len: frame.bytes.len(),
-            offload: frame.offload,
-        });
-        Ok(())
-    }
-
-    /// The frames in order, as they were pushed.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Frame<'_>> {
-        self.entries.iter().map(|entry| self.frame(*entry, entry.len))
-    }
-
-    /// The frames in order, short ones with zeros up to [`MIN_FRAME_LEN`].
-    pub fn iter_padded(&self) -> impl ExactSizeIterator<Item = Frame<'_>> {
-        self.entries
-            .iter()
-            .map(|entry| self.frame(*entry, entry.len.max(MIN_FRAME_LEN)))
-    }
-
-    pub fn clear(&mut self) {
-        self.entries.clear();
-        self.buffer.clear();
-    }
-
-    fn frame(&self, entry: OutEntry, len: usize) -> Frame<'_> {
-        Frame {
-            bytes: &self.buffer[entry.start..entry.start + len],
-            offload: entry.offload,
-        }
-    }
-}
-
-impl fmt::Debug for OutBatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,32 +177,5 @@ mod tests {
             count += 1;
         }
         assert_eq!(count, MAX_BATCH);
-    }
-
-    #[test]
-    fn a_short_frame_is_padded_with_zeros_and_not_with_the_batch_before() {
-        let mut out = OutBatch::new();
-        out.push(Frame::plain(&[0xff; 1514])).unwrap();
-        out.clear();
-        out.push(Frame::plain(&[1; 20])).unwrap();
-        out.push(Frame::plain(&[2; 100])).unwrap();
-        let padded: Vec<_> = out.iter_padded().collect();
-        assert_eq!(padded[0].bytes.len(), 60);
-        assert!(padded[0].bytes[20..].iter().all(|b| *b == 0));
-        assert_eq!(padded[1].bytes, [2; 100]);
-        assert_eq!(out.iter().next().unwrap().bytes, [1; 20]);
-    }
-
-    #[test]
-    fn a_full_batch_and_an_endless_frame_are_refused() {
-        let mut out = OutBatch::new();
-        assert_eq!(
-            out.push(Frame::plain(&vec![0; MAX_FRAME_LEN + 1])),
-            Err(PushError::TooLong)
-        );
-        for _ in 0..MAX_BATCH {
-            out.push(Frame::plain(&[0; 14])).unwrap();
-        }
-        assert_eq!(out.push(Frame::plain(&[0; 14])), Err(PushError::Full));
     }
 }

@@ -25,7 +25,7 @@ pub struct MemorySource(mpsc::Receiver<(Vec<u8>, Offload)>);
 #[derive(Clone)]
 pub struct MemorySink(mpsc::Sender<(Vec<u8>, Offload)>);
 
-/// Two ends of a cable that holds up to `capacity` frames in each direction.
+/// Two ends of a cable that holds up to `capacity` frames or super-frames in each direction.
 ///
 /// # Panics
 /// If `capacity` is zero.
@@ -84,10 +84,11 @@ impl FrameSink for MemorySink {
     async fn send(&mut self, frames: &mut OutBatch) -> Result<Sent, DeviceError> {
         let mut sent = Sent::default();
         let mut open = true;
-        for Frame { bytes, offload } in frames.iter() {
+        for out in frames.frames() {
+            let Frame { bytes, offload } = out.frame;
             match self.0.try_send((bytes.to_vec(), offload)) {
-                Ok(()) => sent.accepted += 1,
-                Err(mpsc::error::TrySendError::Full(_)) => sent.busy += 1,
+                Ok(()) => sent.accepted += out.count(),
+                Err(mpsc::error::TrySendError::Full(_)) => sent.busy += out.count(),
                 Err(mpsc::error::TrySendError::Closed(_)) => open = false,
             }
         }
@@ -156,7 +157,7 @@ mod tests {
             Sent {
                 accepted: 1,
                 busy: 2,
-                refused: 0
+                ..Sent::default()
             }
         );
         drop(right);

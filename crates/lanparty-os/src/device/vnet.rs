@@ -7,6 +7,8 @@
 use lanparty_wire::{ETHERNET_HEADER_LEN, Frame, Offload, ethertype};
 
 pub(crate) const LEN: usize = 10;
+/// Nothing is left to do.
+pub(crate) const FINISHED: [u8; LEN] = [0; LEN];
 
 const NEEDS_CHECKSUM: u8 = 1;
 const GSO_NONE: u8 = 0;
@@ -79,7 +81,7 @@ pub(crate) fn encode(frame: Frame<'_>) -> Option<[u8; LEN]> {
         ))
     };
     match frame.offload {
-        Offload::None => Some([0; LEN]),
+        Offload::None => Some(FINISHED),
         Offload::ChecksumNeeded { start, offset } => {
             Some(pack(NEEDS_CHECKSUM, GSO_NONE, [0, 0, start, offset]))
         }

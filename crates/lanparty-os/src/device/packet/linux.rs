@@ -127,7 +127,9 @@ impl FrameSource for PacketSource {
 
 impl FrameSink for PacketSink {
     async fn send(&mut self, frames: &mut OutBatch) -> Result<Sent, DeviceError> {
-        let result = transmit(self.0.fd.as_raw_fd(), frames);
+        // A name that is no longer that of the interface stands for none of its super-frames.
+        let mtu = || mtu(self.0.fd.get_ref(), &self.0.name).unwrap_or(0);
+        let result = transmit(self.0.fd.as_raw_fd(), frames, mtu);
         frames.clear();
         result.map_err(|error| DeviceError::from_io("send by", &self.0.name, error))
     }
@@ -174,6 +176,15 @@ fn is_up(fd: &OwnedFd, interface: &str) -> io::Result<bool> {
     // SAFETY: this request fills in the flags.
     let flags = unsafe { request.ifr_ifru.ifru_flags };
     Ok(libc::c_int::from(flags) & libc::IFF_UP != 0)
+}
+
+/// Bytes of IP packet that the interface sends.
+fn mtu(fd: &OwnedFd, interface: &str) -> io::Result<usize> {
+    let mut request = syscall::interface_request(interface)?;
+    syscall::interface_ioctl(fd, libc::SIOCGIFMTU as libc::Ioctl, &mut request)?;
+    // SAFETY: this request fills in the MTU.
+    let mtu = unsafe { request.ifr_ifru.ifru_mtu };
+    Ok(usize::try_from(mtu).unwrap_or(0))
 }
 
 /// The kernel's count starts again with every question.

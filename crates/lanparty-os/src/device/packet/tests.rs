@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use lanparty_wire::{EtherView, Frame, Mac, Offload, ethertype};
+use lanparty_wire::{EtherView, Frame, Mac, Offload, checksum::Sum, ethertype};
 
 use super::{super::receive::receive_messages, *};
 use crate::{
@@ -126,7 +126,7 @@ fn short_frames_are_padded_and_long_ones_refused_alone() {
             Sent {
                 accepted: 2,
                 refused: 1,
-                busy: 0
+                ..Sent::default()
             }
         );
         let mut arrived = Vec::new();
@@ -146,6 +146,37 @@ fn short_frames_are_padded_and_long_ones_refused_alone() {
         assert_eq!((arrived[0].len(), arrived[0][14]), (60, 1));
         assert!(arrived[0][20..].iter().all(|byte| *byte == 0));
         assert_eq!((arrived[1].len(), arrived[1][14]), (1514, 3));
+    });
+}
+
+#[test]
+fn a_super_frame_whose_segments_are_too_long_is_taken_apart_and_what_fits_is_sent() {
+    in_namespace(|| async {
+        cable();
+        let (mut from_lan, _) = open("lan0");
+        let (_, mut to_host) = open("host0");
+        let segments = [tcp_segment(0, 1000), tcp_segment(1000, 300)];
+        let whole = Offload::TcpSegments {
+            size: 1000,
+            header_len: 54,
+        };
+        let mut out = OutBatch::new();
+        for (mtu, expected, arrives) in [
+            (1500, (2, 0, 0), (1354, whole)),
+            (1000, (1, 1, 1), (354, Offload::None)),
+        ] {
+            ip(&format!("link set host0 mtu {mtu}"));
+            for segment in &segments {
+                out.push(Frame::plain(segment)).unwrap();
+            }
+            assert_eq!(out.iter().len(), 1);
+            let sent = to_host.send(&mut out).await.unwrap();
+            assert_eq!((sent.accepted, sent.refused, sent.recut), expected);
+            let (bytes, _, offload) = find(&mut from_lan, |frame| frame.bytes.len() > 300).await;
+            assert_eq!((bytes.len(), offload), arrives);
+            assert!(bytes.ends_with(&segments[1][54..]));
+            assert!(offload != Offload::None || bytes == segments[1]);
+        }
     });
 }
 
@@ -448,6 +479,48 @@ async fn expect_down(source: &mut PacketSource, sink: &mut PacketSink) {
     out.push(Frame::plain(&frame(HERE, THERE, 1, 100))).unwrap();
     assert!(matches!(sink.send(&mut out).await, Err(DeviceError::Down { .. })));
     assert!(out.is_empty());
+}
+
+/// A segment of a stream from 10.9.0.1 to 10.9.0.2 with right checksums.
+fn tcp_segment(sequence: u16, payload: u16) -> Vec<u8> {
+    let mut bytes = frame(THERE, HERE, 0, 54 + usize::from(payload));
+    bytes[12..14].copy_from_slice(&ethertype::IPV4.to_be_bytes());
+    let ([a, b], identification) = ((40 + payload).to_be_bytes(), (sequence > 0) as u8);
+    bytes[14..34].copy_from_slice(&[
+        0x45,
+        0,
+        a,
+        b,
+        0,
+        identification,
+        0x40,
+        0,
+        64,
+        6,
+        0,
+        0,
+        10,
+        9,
+        0,
+        1,
+        10,
+        9,
+        0,
+        2,
+    ]);
+    let header = Sum::new().add_bytes(&bytes[14..34]).checksum();
+    bytes[24..26].copy_from_slice(&header.to_be_bytes());
+    let [c, d] = sequence.to_be_bytes();
+    bytes[34..54].copy_from_slice(&[
+        0x1b, 0x58, 0x1b, 0x58, 0, 0, c, d, 0, 0, 0, 1, 0x50, 0x10, 0x20, 0, 0, 0, 0, 0,
+    ]);
+    let sum = Sum::new()
+        .add_bytes(&bytes[26..34])
+        .add_word(6)
+        .add_word(20 + payload)
+        .add_bytes(&bytes[34..]);
+    bytes[50..52].copy_from_slice(&sum.checksum().to_be_bytes());
+    bytes
 }
 
 /// UDP from 10.9.0.1 to 10.9.0.2 port 7000, its checksum holding the pseudo header's sum.

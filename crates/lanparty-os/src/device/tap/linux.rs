@@ -12,15 +12,17 @@ use tokio::io::unix::AsyncFd;
 use super::TapOptions;
 use crate::{
     device::{
-        Batch, Device, DeviceError, FrameOrigin, FrameSink, FrameSource, Medium, OutBatch, Sent,
+        Batch, Device, DeviceError, FrameOrigin, FrameSink, FrameSource, Medium, OutBatch, OutFrame, Sent,
         SourceLosses, check_interface_name, vnet,
     },
     interface::TAP_ALIAS,
     network, syscall,
 };
 
-/// Segments of TCP may come as super-frames, and checksums may be left to us. UDP is cut by the kernel.
+/// Segments of TCP may come as super-frames, and checksums may be left to us.
 const OFFLOADS: libc::c_uint = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
+/// Datagrams of one `sendmsg` too (UDP_SEGMENT in udp(7)); since Linux 6.2, before that the kernel cuts them.
+const DATAGRAM_OFFLOADS: libc::c_uint = libc::TUN_F_USO4 | libc::TUN_F_USO6;
 const ARPHRD_ETHER: libc::sa_family_t = 1;
 
 /// A TAP of ours. Dropping the last of it and its parts removes the interface.
@@ -160,24 +162,54 @@ impl FrameSink for TapSink {
 impl TapSink {
     fn write(&self, frames: &OutBatch) -> Result<Sent, DeviceError> {
         let mut sent = Sent::default();
-        for frame in frames.iter() {
-            let Some(header) = vnet::encode(frame) else {
-                sent.refused += 1;
+        for out in frames.frames() {
+            let Some(header) = vnet::encode(out.frame) else {
+                sent.refused += out.count();
                 continue;
             };
-            let Err(error) = write_vectored(self.0.fd.get_ref(), &header, frame.bytes) else {
-                sent.accepted += 1;
-                continue;
-            };
-            match error.raw_os_error() {
-                Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => sent.busy += 1,
-                // EIO: the link is administratively down, like a switch port without a machine.
-                Some(libc::EINVAL | libc::EMSGSIZE | libc::EIO) => sent.refused += 1,
-                _ => return Err(DeviceError::from_io("write to", &self.0.name, error)),
+            match self.write_one(&header, [out.frame.bytes, &[]])? {
+                Written::Accepted => sent.accepted += out.count(),
+                Written::Refused | Written::Busy if out.is_merged() => {
+                    sent.recut += 1;
+                    self.write_segments(&out, &mut sent)?;
+                }
+                Written::Refused => sent.refused += 1,
+                Written::Busy => sent.busy += 1,
             }
         }
         Ok(sent)
     }
+
+    /// Writes a super-frame of ours as what it was put together from.
+    fn write_segments(&self, out: &OutFrame<'_>, sent: &mut Sent) -> Result<(), DeviceError> {
+        for segment in out.segments() {
+            match self.write_one(&vnet::FINISHED, segment)? {
+                Written::Accepted => sent.accepted += 1,
+                Written::Refused => sent.refused += 1,
+                Written::Busy => sent.busy += 1,
+            }
+        }
+        Ok(())
+    }
+
+    fn write_one(&self, header: &[u8; vnet::LEN], frame: [&[u8]; 2]) -> Result<Written, DeviceError> {
+        let Err(error) = write_vectored(self.0.fd.get_ref(), header, frame) else {
+            return Ok(Written::Accepted);
+        };
+        match error.raw_os_error() {
+            Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => Ok(Written::Busy),
+            // EIO: the link is administratively down, like a switch port without a machine.
+            Some(libc::EINVAL | libc::EMSGSIZE | libc::EIO) => Ok(Written::Refused),
+            _ => Err(DeviceError::from_io("write to", &self.0.name, error)),
+        }
+    }
+}
+
+/// What the kernel did with a frame.
+enum Written {
+    Accepted,
+    Refused,
+    Busy,
 }
 
 impl TapControl {
@@ -308,11 +340,15 @@ fn open(name: &str) -> io::Result<OwnedFd> {
             std::ptr::from_ref(&header_len),
         )
     })?;
-    // SAFETY: this request takes its argument as a number, not as a pointer.
-    syscall::check(unsafe {
-        libc::ioctl(fd.as_raw_fd(), libc::TUNSETOFFLOAD, libc::c_ulong::from(OFFLOADS))
-    })?;
+    set_offloads(&fd, OFFLOADS | DATAGRAM_OFFLOADS).or_else(|_| set_offloads(&fd, OFFLOADS))?;
     Ok(fd)
+}
+
+fn set_offloads(fd: &OwnedFd, offloads: libc::c_uint) -> io::Result<()> {
+    let offloads = libc::c_ulong::from(offloads);
+    // SAFETY: this request takes its argument as a number, not as a pointer.
+    syscall::check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNSETOFFLOAD, offloads) })?;
+    Ok(())
 }
 
 /// Reads a header and a frame; returns the length of both.
@@ -332,19 +368,15 @@ fn read_vectored(fd: &OwnedFd, header: &mut [u8; vnet::LEN], frame: &mut [u8]) -
     usize::try_from(len).map_err(|_| io::Error::last_os_error())
 }
 
-fn write_vectored(fd: &OwnedFd, header: &[u8; vnet::LEN], frame: &[u8]) -> io::Result<()> {
-    let parts = [
-        libc::iovec {
-            iov_base: header.as_ptr().cast_mut().cast(),
-            iov_len: header.len(),
-        },
-        libc::iovec {
-            iov_base: frame.as_ptr().cast_mut().cast(),
-            iov_len: frame.len(),
-        },
-    ];
-    // SAFETY: both parts are live and as long as stated, and the kernel only reads them.
-    let len = unsafe { libc::writev(fd.as_raw_fd(), parts.as_ptr(), 2) };
+/// Writes a header and a frame that lies in two places.
+fn write_vectored(fd: &OwnedFd, header: &[u8; vnet::LEN], frame: [&[u8]; 2]) -> io::Result<()> {
+    let [first, second] = frame;
+    let parts = [&header[..], first, second].map(|part| libc::iovec {
+        iov_base: part.as_ptr().cast_mut().cast(),
+        iov_len: part.len(),
+    });
+    // SAFETY: all parts are live and as long as stated, and the kernel only reads them.
+    let len = unsafe { libc::writev(fd.as_raw_fd(), parts.as_ptr(), parts.len() as libc::c_int) };
     if len < 0 {
         Err(io::Error::last_os_error())
     } else {

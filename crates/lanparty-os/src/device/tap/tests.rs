@@ -167,7 +167,7 @@ fn what_the_tap_cannot_take_is_counted_and_a_removed_tap_is_down() {
             Sent {
                 accepted: 1,
                 refused: 2,
-                busy: 0
+                ..Sent::default()
             }
         );
 
