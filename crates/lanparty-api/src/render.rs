@@ -79,7 +79,11 @@ impl Page {
             } else {
                 "NOT pinned, at present by"
             };
-            self.line("Relay route", format_args!("{pinned} {carrier}"));
+            let reason = route.reason.iter().map(|reason| format!(": {}", printable_line(reason)));
+            self.line(
+                "Relay route",
+                format_args!("{pinned} {carrier}{}", reason.collect::<String>()),
+            );
         }
         // A LAN gateway is its own.
         if endpoint.mac.is_some() {

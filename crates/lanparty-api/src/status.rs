@@ -292,7 +292,11 @@ pub enum Dhcp {
 /// Whether the connection to the relay keeps off the TAP.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RouteStatus {
+    /// The system says that the socket is bound to the interface, whatever routes the party's network makes.
     pub pinned: bool,
+    /// Why it is not pinned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// The interface that carries the connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,

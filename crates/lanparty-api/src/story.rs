@@ -120,7 +120,11 @@ impl Teller<'_> {
     fn readiness(&mut self) {
         let unpinned = |e: &EndpointStatus| e.is_joined() && e.route.as_ref().is_some_and(|r| !r.pinned);
         if unpinned(self.now) && !unpinned(self.before) {
-            self.warn("Warning: relay route is not pinned, the tunnel could run through itself");
+            let reason = self.now.route.as_ref().and_then(|route| route.reason.as_ref());
+            let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+            self.warn(format!(
+                "Warning: relay route is not pinned, the tunnel could run through itself{why}"
+            ));
         }
         let idle = |e: &EndpointStatus| {
             let ready = e.interface.as_ref().is_some_and(|i| i.up && i.carrier);

@@ -10,7 +10,7 @@ use lanparty_api::status::RouteStatus;
 use lanparty_core::{node::PathId, session::Failure};
 use lanparty_os::{
     network::{BestRoute, Network, NetworkError},
-    socket::{SocketError, bind_udp},
+    socket::{SocketError, bind_udp, bound_interface},
 };
 use lanparty_quic::{
     ControlReceiver, ControlSender, DialConfig, DialError, Dialer, Link, Path, ResolveError, TrustOutcome,
@@ -24,7 +24,7 @@ use lanparty_wire::{
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-use crate::EndpointConfig;
+use crate::{EndpointConfig, uplinked::chain};
 
 /// Control messages that wait for a slow path. A relay that reads none of so many is as good as gone.
 const CONTROL_QUEUE: usize = 64;
@@ -51,6 +51,8 @@ pub(crate) enum DialFailure {
     Route(#[from] NetworkError),
     #[error("no socket towards the relay")]
     Socket(#[from] SocketError),
+    #[error("the way to {remote} leads through {interface}, which must not carry the tunnel, and the socket cannot be bound to another interface")]
+    Detour { remote: IpAddr, interface: String },
 }
 
 impl DialFailure {
@@ -80,7 +82,8 @@ impl DialFailure {
             | DialFailure::ResolveTimeout(_)
             | DialFailure::Timeout(_)
             | DialFailure::Route(_)
-            | DialFailure::Socket(_) => Failure::Unreachable,
+            | DialFailure::Socket(_)
+            | DialFailure::Detour { .. } => Failure::Unreachable,
         }
     }
 }
@@ -159,22 +162,28 @@ impl Uplinks {
         if known.is_empty() { Err(failure) } else { Ok(known) }
     }
 
-    /// A socket that leads to `remote`, off the avoided interfaces if there are any, and the route that it takes then.
-    pub(crate) async fn socket(
-        &self,
-        remote: SocketAddr,
-    ) -> Result<(UdpSocket, Option<BestRoute>), DialFailure> {
+    /// A socket that leads to `remote`, off the avoided interfaces if there are any, and the way that it takes then.
+    pub(crate) async fn socket(&self, remote: SocketAddr) -> Result<(UdpSocket, Option<Way>), DialFailure> {
         let any: IpAddr = match remote {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
-        let route = if self.avoid.is_empty() || remote.ip().is_loopback() {
-            None
-        } else {
-            Some(self.route(remote.ip()).await?)
-        };
-        let interface = route.as_ref().map(|route| route.interface.as_str());
-        Ok((bind_udp(SocketAddr::new(any, 0), interface)?, route))
+        let bind = |interface: Option<&str>| bind_udp(SocketAddr::new(any, 0), interface);
+        if self.avoid.is_empty() || remote.ip().is_loopback() {
+            return Ok((bind(None)?, None));
+        }
+        let (socket, mut way) = pin(self.route(remote.ip()).await?, bind)?;
+        if way.unpinned.is_some() {
+            // Where packets go by themselves is what counts then.
+            way.route = Network::open()?.best_route(remote.ip(), &[]).await?;
+            if self.avoid.contains(&way.route.interface) {
+                return Err(DialFailure::Detour {
+                    remote: remote.ip(),
+                    interface: way.route.interface,
+                });
+            }
+        }
+        Ok((socket, Some(way)))
     }
 
     /// The physical interface that leads to the relay now.
@@ -184,11 +193,36 @@ impl Uplinks {
     }
 }
 
+/// The way to the relay.
+#[derive(Debug)]
+pub(crate) struct Way {
+    pub route: BestRoute,
+    /// Why the socket is not bound to the route's interface, so that other routes could lead it elsewhere.
+    pub unpinned: Option<String>,
+}
+
+/// A socket that is bound to the route's interface, or to none where the system forbids that: playing on with a warning is
+/// better than not at all.
+fn pin(
+    route: BestRoute,
+    bind: impl Fn(Option<&str>) -> Result<UdpSocket, SocketError>,
+) -> Result<(UdpSocket, Way), SocketError> {
+    let (socket, unpinned) = match bind(Some(&route.interface)) {
+        Ok(socket) => {
+            let is_bound = matches!(bound_interface(&socket), Ok(Some(name)) if name == route.interface);
+            (socket, (!is_bound).then(|| "the system has not bound it".to_owned()))
+        }
+        Err(error) if error.is_forbidden() => (bind(None)?, Some(chain(&error))),
+        Err(error) => return Err(error),
+    };
+    Ok((socket, Way { route, unpinned }))
+}
+
 /// A dial that succeeded.
 pub(crate) struct Dialed {
     pub path: Path,
     pub welcome: Welcome,
-    pub route: Option<BestRoute>,
+    pub route: Option<Way>,
 }
 
 /// One path to the relay. Its control stream is written by a task of its own, so that a slow one never holds up frames.
@@ -196,14 +230,14 @@ pub(crate) struct Uplink {
     pub id: PathId,
     pub link: Link,
     pub trust: TrustOutcome,
-    pub route: Option<BestRoute>,
+    pub route: Option<Way>,
     /// Datagrams that came faster than they were read, as far as they are counted.
     pub missed: u64,
     messages: mpsc::Sender<Message>,
 }
 
 impl Uplink {
-    pub(crate) fn new(id: PathId, path: Path, route: Option<BestRoute>) -> (Uplink, ControlReceiver) {
+    pub(crate) fn new(id: PathId, path: Path, route: Option<Way>) -> (Uplink, ControlReceiver) {
         let trust = path.trust();
         let (link, sender, receiver) = path.split();
         let (messages, queue) = mpsc::channel(CONTROL_QUEUE);
@@ -243,10 +277,11 @@ impl Uplink {
     }
 
     pub(crate) fn route_status(&self) -> Option<RouteStatus> {
-        let route = self.route.as_ref()?;
+        let way = self.route.as_ref()?;
         Some(RouteStatus {
-            pinned: true,
-            interface: Some(route.interface.clone()),
+            pinned: way.unpinned.is_none(),
+            reason: way.unpinned.clone(),
+            interface: Some(way.route.interface.clone()),
         })
     }
 }
@@ -257,5 +292,51 @@ async fn write_control(mut sender: ControlSender, mut queue: mpsc::Receiver<Mess
             tracing::debug!(%error, "a control message was not sent");
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    fn route(interface: &str) -> BestRoute {
+        BestRoute {
+            interface: interface.to_owned(),
+            index: 1,
+            source: None,
+            via: None,
+        }
+    }
+
+    fn bind(interface: Option<&str>) -> Result<UdpSocket, SocketError> {
+        bind_udp((Ipv4Addr::LOCALHOST, 0).into(), interface)
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_route_is_pinned_if_the_system_says_so() {
+        let (_socket, way) = pin(route("lo"), bind).unwrap();
+        assert_eq!(way.unpinned, None);
+        let (_socket, way) = pin(route("lo"), |_| bind(None)).unwrap();
+        assert_eq!(way.unpinned.as_deref(), Some("the system has not bound it"));
+    }
+
+    #[test]
+    fn a_system_that_forbids_it_is_named_and_played_on() {
+        let refuse = |kind: io::ErrorKind| {
+            move |interface: Option<&str>| match interface {
+                Some(interface) => Err(SocketError::Interface {
+                    interface: interface.to_owned(),
+                    source: kind.into(),
+                }),
+                None => bind(None),
+            }
+        };
+        let (_socket, way) = pin(route("wan0"), refuse(io::ErrorKind::PermissionDenied)).unwrap();
+        let why = way.unpinned.unwrap();
+        assert!(why.contains("wan0: permission denied"), "{why}");
+        assert!(pin(route("wan0"), refuse(io::ErrorKind::NotFound)).is_err());
     }
 }

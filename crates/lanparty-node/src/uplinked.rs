@@ -196,12 +196,12 @@ where
         let Ok(route) = self.uplinks.route(remote.ip()).await else {
             return;
         };
-        if (route.index, route.source) == (old.index, old.source) {
+        if (route.index, route.source) == (old.route.index, old.route.source) {
             return;
         }
         match self.uplinks.socket(remote).await {
             Ok((socket, route)) => {
-                tracing::info!(interface = ?route.as_ref().map(|r| &r.interface), "the relay is reached another way now");
+                tracing::info!(interface = ?route.as_ref().map(|way| &way.route.interface), "the relay is reached another way now");
                 match uplink.link.rebind(socket) {
                     Ok(()) => uplink.route = route,
                     Err(error) => tracing::warn!(%error, "could not move the connection"),
@@ -268,7 +268,7 @@ where
 }
 
 /// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -26,6 +26,17 @@ pub enum SocketError {
     Interface { interface: String, source: io::Error },
 }
 
+impl SocketError {
+    /// True if this system or its rules for us never let a socket be bound to an interface, so that asking again is no use.
+    pub fn is_forbidden(&self) -> bool {
+        let kind = match self {
+            SocketError::Interface { source, .. } => source.kind(),
+            SocketError::Bind { .. } => return false,
+        };
+        matches!(kind, io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported)
+    }
+}
+
 /// Opens a UDP socket. `[::]` means both families, or IPv4 alone where the system has no IPv6. With an interface,
 /// packets leave and arrive by it only. The socket does not block.
 ///
@@ -47,6 +58,15 @@ pub fn bind_udp(local: SocketAddr, interface: Option<&str>) -> Result<UdpSocket,
         bind_to_interface(&socket, interface).map_err(failed)?;
     }
     Ok(socket.into())
+}
+
+/// The interface that the system says a socket is bound to; `None` if it is bound to none, or the interface is gone.
+///
+/// # Errors
+/// When the system does not tell.
+pub fn bound_interface(socket: &UdpSocket) -> io::Result<Option<String>> {
+    let name = device_of(socket)?;
+    Ok(name.and_then(|name| String::from_utf8(name).ok()))
 }
 
 fn open(local: SocketAddr) -> io::Result<Socket> {
@@ -91,6 +111,16 @@ fn set_buffers(socket: &Socket) -> io::Result<()> {
 #[cfg(target_os = "linux")]
 fn bind_to_interface(socket: &Socket, interface: &str) -> io::Result<()> {
     socket.bind_device(Some(interface.as_bytes()))
+}
+
+#[cfg(target_os = "linux")]
+fn device_of(socket: &UdpSocket) -> io::Result<Option<Vec<u8>>> {
+    socket2::SockRef::from(socket).device()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn device_of(_socket: &UdpSocket) -> io::Result<Option<Vec<u8>>> {
+    Ok(None)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -161,6 +191,12 @@ mod tests {
                 })
             };
             assert!(!answered(None));
+            let said = |interface| {
+                let socket = bind_udp("[::]:0".parse().unwrap(), interface).unwrap();
+                bound_interface(&socket).unwrap()
+            };
+            assert_eq!(said(None), None);
+            assert_eq!(said(Some("wan0")).as_deref(), Some("wan0"));
             assert!(answered(Some("wan0")));
         });
     }
@@ -169,6 +205,7 @@ mod tests {
     fn a_missing_interface_and_a_taken_port_are_named() {
         in_namespace(|| async {
             let error = bind_udp("[::]:0".parse().unwrap(), Some("eth9")).unwrap_err();
+            assert!(!error.is_forbidden(), "it may come");
             assert!(error.to_string().contains("eth9"), "{error}");
             let _taken = bind_udp("[::]:443".parse().unwrap(), None).unwrap();
             let error = bind_udp("[::]:443".parse().unwrap(), None).unwrap_err();

@@ -89,6 +89,7 @@ fn endpoint() -> EndpointStatus {
     };
     endpoint.route = Some(RouteStatus {
         pinned: true,
+        reason: None,
         interface: Some("wlan0".into()),
     });
     let gateway = MemberId::new(5).unwrap();

@@ -228,16 +228,22 @@ fn a_warning_about_the_host_is_told_once() {
 
 #[test]
 fn an_unpinned_route_and_an_idle_tap_are_warned_of() {
-    let unpinned = joined(|e| {
-        e.route = Some(RouteStatus {
-            pinned: false,
-            interface: None,
+    let unpinned = |reason: Option<&str>| {
+        joined(|e| {
+            e.route = Some(RouteStatus {
+                pinned: false,
+                reason: reason.map(str::to_owned),
+                interface: None,
+            })
         })
-    });
+    };
+    let line = "Warning: relay route is not pinned, the tunnel could run through itself";
+    assert_eq!(texts(Some(&joined(|_| {})), &unpinned(None)), [line]);
     assert_eq!(
-        texts(Some(&joined(|_| {})), &unpinned),
-        ["Warning: relay route is not pinned, the tunnel could run through itself"]
+        texts(Some(&joined(|_| {})), &unpinned(Some("not allowed"))),
+        [format!("{line}: not allowed")]
     );
+    assert_eq!(texts(Some(&unpinned(None)), &unpinned(None)), [""; 0]);
     let idle = |ms| {
         joined(|e| {
             e.joined_ms = ms;
