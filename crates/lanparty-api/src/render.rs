@@ -79,7 +79,10 @@ impl Page {
             } else {
                 "NOT pinned, at present by"
             };
-            let reason = route.reason.iter().map(|reason| format!(": {}", printable_line(reason)));
+            let reason = route
+                .reason
+                .iter()
+                .map(|reason| format!(": {}", printable_line(reason)));
             self.line(
                 "Relay route",
                 format_args!("{pinned} {carrier}{}", reason.collect::<String>()),

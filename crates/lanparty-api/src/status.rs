@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use lanparty_wire::{
     DropCounters, Incarnation, Mac, MemberId, PeerId, RelayAddress, RoomId,
     control::{Mode, Role, Stats},
-    host::Prefix,
+    host::{Prefix, Snapshot},
 };
 use serde::{Deserialize, Serialize};
 
@@ -259,6 +259,34 @@ pub struct InterfaceStatus {
 }
 
 impl InterfaceStatus {
+    /// The interface of this name as a snapshot of the host shows it; `None` if it has none.
+    pub fn of(snapshot: &Snapshot, name: &str) -> Option<InterfaceStatus> {
+        let link = snapshot.link_named(name)?;
+        let addresses = snapshot.addresses_of(link.index);
+        Some(InterfaceStatus {
+            name: link.name.clone(),
+            index: link.index,
+            mac: link.mac,
+            mtu: link.mtu,
+            up: link.up,
+            carrier: link.carrier,
+            addresses: addresses.map(|address| address.address).collect(),
+        })
+    }
+
+    /// An interface that is not there at present.
+    pub fn absent(name: &str) -> InterfaceStatus {
+        InterfaceStatus {
+            name: name.to_owned(),
+            index: 0,
+            mac: None,
+            mtu: 0,
+            up: false,
+            carrier: false,
+            addresses: Vec::new(),
+        }
+    }
+
     /// The address to show: IPv4 before IPv6, and link-local ones last within each.
     pub fn preferred_address(&self) -> Option<Prefix> {
         self.addresses

@@ -16,7 +16,7 @@ use crate::lease::LeaseKeeper;
 pub fn note_host(status: &watch::Sender<Status>, snapshot: &Snapshot, tap: &str) {
     let warnings: Vec<String> = warnings(snapshot, tap).iter().map(ToString::to_string).collect();
     change(status, |endpoint| {
-        endpoint.interface = interface(snapshot, tap);
+        endpoint.interface = InterfaceStatus::of(snapshot, tap);
         endpoint.warnings = warnings;
     });
 }
@@ -51,20 +51,4 @@ fn change(status: &watch::Sender<Status>, change: impl FnOnce(&mut EndpointStatu
         change(endpoint);
         *endpoint != before
     });
-}
-
-fn interface(snapshot: &Snapshot, tap: &str) -> Option<InterfaceStatus> {
-    let link = snapshot.link_named(tap)?;
-    Some(InterfaceStatus {
-        name: link.name.clone(),
-        index: link.index,
-        mac: link.mac,
-        mtu: link.mtu,
-        up: link.up,
-        carrier: link.carrier,
-        addresses: snapshot
-            .addresses_of(link.index)
-            .map(|address| address.address)
-            .collect(),
-    })
 }

@@ -16,7 +16,7 @@ use lanparty_os::{
     },
     dirs::{DirError, StateDir},
     interface::{self, Interface, LanInterfaceError, SYSFS},
-    network::Watch,
+    network::{Network, Watch},
     privileges::{self, Privilege},
     transaction::{Transaction, TransactionError},
 };
@@ -113,10 +113,12 @@ async fn steer(
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+    let network = Network::open().map_err(|error| Failure::new(ExitCode::Unexpected, error))?;
     let mut link = None;
     loop {
-        let now = look(name, status);
-        if link.replace(now) != Some(now) {
+        if let Some(now) = look(name, &network, status).await
+            && link.replace(now) != Some(now)
+        {
             handle.lan_link(now).await;
         }
         tokio::select! {
@@ -154,24 +156,15 @@ fn switch_offloads_off(name: &str, transaction: &mut Transaction) {
     }
 }
 
-/// Whether the LAN's cable has a link. Puts what was seen into the status.
-fn look(name: &str, status: &watch::Sender<Status>) -> bool {
-    let seen = interface::inspect(Path::new(SYSFS), name).ok().flatten();
-    let link = seen
-        .as_ref()
-        .is_some_and(|lan| lan.up && lan.carrier != Some(false));
-    let shown = match &seen {
-        Some(lan) => interface_status(lan),
-        None => InterfaceStatus {
-            name: name.to_owned(),
-            index: 0,
-            mac: None,
-            mtu: 0,
-            up: false,
-            carrier: false,
-            addresses: Vec::new(),
-        },
-    };
+/// Whether the LAN's cable has a link; `None` if the system does not tell. Puts what was seen into the status.
+async fn look(name: &str, network: &Network, status: &watch::Sender<Status>) -> Option<bool> {
+    let snapshot = network
+        .snapshot()
+        .await
+        .inspect_err(|error| tracing::warn!(%error, "could not look at this machine's network"))
+        .ok()?;
+    let shown = InterfaceStatus::of(&snapshot, name).unwrap_or_else(|| InterfaceStatus::absent(name));
+    let link = shown.up && shown.carrier;
     status.send_if_modified(|status| {
         let Some(endpoint) = &mut status.endpoint else {
             return false;
@@ -180,19 +173,7 @@ fn look(name: &str, status: &watch::Sender<Status>) -> bool {
         endpoint.interface = Some(shown);
         changed
     });
-    link
-}
-
-fn interface_status(lan: &Interface) -> InterfaceStatus {
-    InterfaceStatus {
-        name: lan.name.clone(),
-        index: 0,
-        mac: lan.mac,
-        mtu: lan.mtu.unwrap_or(0),
-        up: lan.up,
-        carrier: lan.carrier != Some(false),
-        addresses: Vec::new(),
-    }
+    Some(link)
 }
 
 fn host_name() -> String {

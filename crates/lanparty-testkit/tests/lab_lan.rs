@@ -10,13 +10,14 @@ use std::{
 };
 
 use lanparty_testkit::lab::{
-    Capture, DhcpOptions, Frame, GAME_SERVER, Lab, Machine, Party, ROUTER, RawPort, TAP, Who,
+    Capture, DhcpOptions, Frame, GAME_SERVER, LAN_NIC, Lab, Machine, Party, ROUTER, RawPort, TAP, Who,
     frame::{BROADCAST, IPV4, mac_text},
     game::{self, DoomClient, DoomServer},
     mac_of,
     probe::{Beacon, ask_everybody, ping},
     wait_for,
 };
+use serde_json::Value;
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -254,6 +255,48 @@ fn a_lan_that_says_half_the_internet_is_on_link_moves_nothing() {
     assert!(!way.contains(TAP), "{way}");
     let routes = player.run(&format!("ip -6 route show dev {TAP}")).unwrap();
     assert!(!routes.contains("2000::"), "{routes}");
+}
+
+#[test]
+fn the_tunnel_is_pinned_to_the_players_line() {
+    let party = party();
+    let route = &party.status(Who::Player(0)).unwrap()["endpoint"]["route"];
+    assert_eq!(route["pinned"], true, "{route}");
+    assert_eq!(route["interface"], "eth0", "{route}");
+    // What the kernel says of the socket.
+    let sockets = party.machine(Who::Player(0)).run("ss -uanp").unwrap();
+    let ours = sockets.lines().find(|line| line.contains("lanparty-client"));
+    assert!(ours.is_some_and(|line| line.contains("%eth0:")), "{sockets}");
+}
+
+#[test]
+fn the_lan_gateways_status_shows_its_interface_as_it_is() {
+    let party = party();
+    let machine = party.machine(Who::Gateway);
+    machine
+        .run(&format!("ip address add 192.0.2.77/24 dev {LAN_NIC}"))
+        .unwrap();
+    let index = machine
+        .run(&format!("cat /sys/class/net/{LAN_NIC}/ifindex"))
+        .unwrap();
+    let has_address = |status: &Value| {
+        let addresses = status["endpoint"]["interface"]["addresses"].as_array();
+        addresses.is_some_and(|all| all.iter().any(|address| *address == "192.0.2.77/24"))
+    };
+    let status = party
+        .wait_for_status(Who::Gateway, "its new address", SOON, has_address)
+        .unwrap();
+    machine
+        .run(&format!("ip address del 192.0.2.77/24 dev {LAN_NIC}"))
+        .unwrap();
+    let shown = &status["endpoint"]["interface"];
+    assert_eq!(shown["index"].to_string(), index.trim());
+    assert_eq!(shown["mac"], mac_text(mac_of(machine, LAN_NIC).unwrap()).as_str());
+    party
+        .wait_for_status(Who::Gateway, "its address gone", SOON, |status| {
+            !has_address(status)
+        })
+        .unwrap();
 }
 
 #[test]
