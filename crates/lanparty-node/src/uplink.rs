@@ -51,7 +51,9 @@ pub(crate) enum DialFailure {
     Route(#[from] NetworkError),
     #[error("no socket towards the relay")]
     Socket(#[from] SocketError),
-    #[error("the way to {remote} leads through {interface}, which must not carry the tunnel, and the socket cannot be bound to another interface")]
+    #[error(
+        "the way to {remote} leads through {interface}, which must not carry the tunnel, and the socket cannot be bound to another interface"
+    )]
     Detour { remote: IpAddr, interface: String },
 }
 
@@ -210,7 +212,10 @@ fn pin(
     let (socket, unpinned) = match bind(Some(&route.interface)) {
         Ok(socket) => {
             let is_bound = matches!(bound_interface(&socket), Ok(Some(name)) if name == route.interface);
-            (socket, (!is_bound).then(|| "the system has not bound it".to_owned()))
+            (
+                socket,
+                (!is_bound).then(|| "the system has not bound it".to_owned()),
+            )
         }
         Err(error) if error.is_forbidden() => (bind(None)?, Some(chain(&error))),
         Err(error) => return Err(error),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write};
 use super::{error::LabError, machine::Machine};
 
 /// What is asked, under which name. Counters, ages and lifetimes are left out: they change by themselves.
-const QUESTIONS: [(&str, &str); 9] = [
+const QUESTIONS: [(&str, &str); 10] = [
     ("links", "ip -o link show | sed -E 's/ qlen [0-9]+//'"),
     (
         "addresses",
@@ -30,6 +30,10 @@ const QUESTIONS: [(&str, &str); 9] = [
         "sysctl -a 2>/dev/null | grep -E '^net\\.' | grep -vE 'nf_conntrack_count|\\.stable_secret'",
     ),
     ("resolv.conf", "cat /etc/resolv.conf"),
+    (
+        "NetworkManager's files",
+        "cd /run; find NetworkManager -path '*/conf.d*' -print -type f -exec cat {} + 2>/dev/null || true",
+    ),
 ];
 
 /// The state of a machine at one moment.
