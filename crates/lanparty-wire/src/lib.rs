@@ -4,31 +4,46 @@
 //! accessor fails. What is done with them is decided in `lanparty-core`.
 
 mod address;
+mod admission;
 pub mod checksum;
 mod class;
 pub mod control;
 mod frame;
 mod header;
 pub mod host;
+mod host_key;
 mod id;
+mod invite;
 mod mac;
+mod membership;
 pub mod mtu;
+mod pack;
 mod pin;
 mod reason;
 mod room;
 mod room_id;
 pub mod seal;
+mod short_code;
+mod unix_time;
 
 pub use address::{AddressError, DEFAULT_RELAY_PORT, ListenAddress, RelayAddress};
+pub use admission::{AdmissionAnswer, AdmissionFormError, AdmissionRefusal, AdmissionRequest, Proof};
 pub use class::Class;
 pub use frame::{ETHERNET_HEADER_LEN, EtherView, Frame, FrameError, MIN_FRAME_LEN, Offload, ethertype};
 pub use header::{
     FRAGMENT_HEADER_LEN, FragmentHeader, HEADER_LEN, Header, HeaderError, Kind, MAX_SEQUENCE, TAG_LEN,
     VERSION,
 };
+pub use host_key::{HostKey, SIGNATURE_LEN};
 pub use id::{Destination, GroupHandle, Incarnation, MemberId, PeerId};
+pub use invite::{Invite, InviteError, InviteId, InviteSecret, PageError};
 pub use mac::{Mac, MacError};
+pub use membership::{
+    Admitted, MAX_NAME, MAX_ROSTER, Membership, PaperError, Profile, Roster, RosterContent, Standing,
+};
 pub use pin::{Pin, PinError};
 pub use reason::{Action, DropCounters, DropReason, LeaveReason, RejectReason};
 pub use room::{RoomCode, RoomCodeError};
 pub use room_id::{RoomId, SealedRoom, SealedRoomError};
+pub use short_code::{ShortCode, ShortCodeError, ShortNumber};
+pub use unix_time::UnixTime;

@@ -7,6 +7,10 @@ use std::{fs, path::Path};
 mod control;
 #[path = "../../../fuzz/bodies/header.rs"]
 mod header;
+#[path = "../../../fuzz/bodies/invite.rs"]
+mod invite;
+#[path = "../../../fuzz/bodies/paper.rs"]
+mod paper;
 
 #[test]
 fn control_seeds_hold() {
@@ -16,6 +20,16 @@ fn control_seeds_hold() {
 #[test]
 fn header_seeds_hold() {
     replay("header", header::run);
+}
+
+#[test]
+fn invite_seeds_hold() {
+    replay("invite", invite::run);
+}
+
+#[test]
+fn paper_seeds_hold() {
+    replay("paper", paper::run);
 }
 
 fn replay(target: &str, run: fn(&[u8])) {

@@ -14,7 +14,8 @@ mod rooms;
 mod roster;
 
 pub use ingress::{Forward, Ingress, IngressConfig};
-pub use reservation::{SavedReservation, SavedRoom, SavedRooms, UnixTime};
+pub use lanparty_wire::UnixTime;
+pub use reservation::{SavedReservation, SavedRoom, SavedRooms};
 pub use room::plain_words;
 pub use rooms::{Admission, Departure, Join, Refusal, RoomLimits, Rooms, Seat};
 pub use roster::{Entry, Groups, Roster, Targets};

@@ -2,20 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use lanparty_wire::{Incarnation, Mac, MemberId, PeerId, RoomId, control::Role};
+use lanparty_wire::{Incarnation, Mac, MemberId, PeerId, RoomId, UnixTime, control::Role};
 use serde::{Deserialize, Serialize};
-
-/// Seconds since 1970. Reservations outlive the process, so a monotonic clock cannot time them.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct UnixTime(pub u64);
-
-impl UnixTime {
-    /// Seconds from `earlier` to this time; 0 if the clock was set back.
-    pub fn since(self, earlier: UnixTime) -> u64 {
-        self.0.saturating_sub(earlier.0)
-    }
-}
 
 /// How long an id belongs to its identity after that has left: a party's night and the day after it.
 const ID_HELD: u64 = 24 * 3600;
