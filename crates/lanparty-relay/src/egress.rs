@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use lanparty_core::{
-    fragment,
-    scheduler::{Bound, Bounds, Scheduler},
+    ecn, fragment,
+    scheduler::{Bound, Bounds, FlowId, Scheduler},
 };
 use lanparty_quic::{Link, TrySendError};
 use lanparty_wire::{Class, DropCounters, DropReason, MemberId};
@@ -50,7 +50,7 @@ struct State {
 pub struct Parcel<'a> {
     pub datagram: &'a Bytes,
     pub class: Class,
-    pub flow: u8,
+    pub flow: FlowId,
     pub source: MemberId,
     pub target: MemberId,
 }
@@ -129,7 +129,9 @@ impl Egress {
 
     fn next(&self) -> Option<Bytes> {
         let mut state = self.state.lock();
-        let next = state.queue.pop();
+        let State { queue, sent, .. } = &mut *state;
+        let late = |_| sent.drops.count(DropReason::QueueDelay);
+        let next = queue.pop(Instant::now(), ecn::set_congested, late);
         state.draining = next.is_some();
         next.map(|popped| popped.item)
     }

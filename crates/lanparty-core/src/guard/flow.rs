@@ -10,10 +10,11 @@ use lanparty_wire::Frame;
 use super::packet::{Ip, Link, Packet, Upper, protocol};
 
 /// Equal for frames of one flow in one direction: addresses, protocol and ports of TCP and UDP, addresses and protocol of other
-/// IP packets and of all fragments (the first has ports, the others do not), else MAC addresses and type.
-pub fn flow_hash(key: u64, frame: &[u8]) -> u8 {
-    // The top byte of SipHash is as good as any other.
-    Packet::parse(Frame::plain(frame)).map_or(0, |packet| (hash(key, &packet) >> 56) as u8)
+/// IP packets and of all fragments (the first has ports, the others do not), else MAC addresses and type. The upper byte is what the
+/// header carries.
+pub fn flow_hash(key: u64, frame: &[u8]) -> u16 {
+    // The top of SipHash is as good as any other part.
+    Packet::parse(Frame::plain(frame)).map_or(0, |packet| (hash(key, &packet) >> 48) as u16)
 }
 
 /// The same, unshortened.

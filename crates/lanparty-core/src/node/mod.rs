@@ -204,13 +204,13 @@ impl<F: Forwarding> Node<F> {
     }
 
     /// The next datagram for `path`, numbered and cut to what the way to its destination takes. One call, one datagram.
-    pub fn poll_transmit(&mut self, _now: Instant, path: PathId) -> Option<Bytes> {
+    pub fn poll_transmit(&mut self, now: Instant, path: PathId) -> Option<Bytes> {
         let me = self.me.as_ref()?;
         let own = self.paths.budget(path)?;
         let drops = &mut self.counters.drops;
         let departure = if self.paths.active() == Some(path) {
             let budget_to = |destination| Some(self.peers.budget_to(destination)?.min(own));
-            self.outbox.pop(me, path, budget_to, drops)?
+            self.outbox.pop(now, me, path, budget_to, drops)?
         } else {
             self.outbox.next_piece(path)?.into()
         };

@@ -17,7 +17,7 @@ use super::{
     transmit::Label,
 };
 use crate::{
-    mss,
+    ecn, mss,
     switch::{Egress, Forwarding, Port},
 };
 
@@ -94,12 +94,14 @@ impl<F: Forwarding> Node<F> {
             .ok_or(DropReason::UnknownSource)?;
         peer.windows.check(header.destination, header.sequence)?;
         let mut place = Place::Datagram;
+        let mut congested = header.congested;
         if header.fragment {
             let drops = &mut self.counters.drops;
-            let Some((_, payload)) = peer.reassembler.insert(now, header, rest, drops)? else {
+            let Some((whole, payload)) = peer.reassembler.insert(now, header, rest, drops)? else {
                 self.reassembly_due = self.reassembly_due.or(peer.reassembler.poll_timeout());
                 return Ok(Place::Nowhere);
             };
+            congested = whole.congested;
             self.counters.reassembled_in += 1;
             self.buffer.clear();
             self.buffer.extend_from_slice(payload);
@@ -108,10 +110,10 @@ impl<F: Forwarding> Node<F> {
         open(header, sealed)?;
         peer.windows.commit(header.destination, header.sequence)?;
         match (header.kind, place) {
-            (Kind::Frame, Place::Datagram) => self.deliver(now, header.source, rest),
+            (Kind::Frame, Place::Datagram) => self.deliver(now, header.source, rest, congested),
             (Kind::Frame, _) => {
                 let payload = std::mem::take(&mut self.buffer);
-                let delivered = self.deliver(now, header.source, &payload);
+                let delivered = self.deliver(now, header.source, &payload, congested);
                 if matches!(delivered, Ok(Place::Buffer)) {
                     // A changed copy took the buffer's place.
                     return delivered;
@@ -125,8 +127,15 @@ impl<F: Forwarding> Node<F> {
         }
     }
 
-    /// Passes a whole frame through guard and switch. [`Place::Datagram`] stands for `frame` as it is.
-    fn deliver(&mut self, now: Instant, from: MemberId, frame: &[u8]) -> Result<Place, DropReason> {
+    /// Passes a whole frame through guard and switch. [`Place::Datagram`] stands for `frame` as it is. A queue on the way may have found
+    /// that its sender must slow down: it is told with a mark, or by the loss (RFC 6040, section 4.2).
+    fn deliver(
+        &mut self,
+        now: Instant,
+        from: MemberId,
+        frame: &[u8],
+        congested: bool,
+    ) -> Result<Place, DropReason> {
         let peer = self.peers.get_mut(from).ok_or(DropReason::UnknownSource)?;
         peer.guard.admit(now, Frame::plain(frame))?;
         match self
@@ -137,15 +146,21 @@ impl<F: Forwarding> Node<F> {
             Egress::UnknownOnLan => peer.guard.admit_unknown_unicast(now, Frame::plain(frame))?,
             Egress::Member(_) | Egress::UnknownVia(_) | Egress::Flood => return Err(DropReason::Reflection),
         }
+        if congested && !ecn::is_capable(frame) {
+            return Err(DropReason::QueueDelay);
+        }
         let budget = self.paths.lasting_budget(now).min(peer.leg.lasting_budget(now));
         self.note_delivered(now, from, frame);
-        if frame.len() >= MIN_FRAME_LEN && !may_open_tcp(frame) {
+        if frame.len() >= MIN_FRAME_LEN && !congested && !may_open_tcp(frame) {
             return Ok(Place::Datagram);
         }
         self.buffer.clear();
         self.buffer.extend_from_slice(frame);
         if self.buffer.len() < MIN_FRAME_LEN {
             self.buffer.resize(MIN_FRAME_LEN, 0);
+        }
+        if congested {
+            ecn::mark(&mut self.buffer);
         }
         if mss::clamp(&mut self.buffer, budget) {
             self.counters.mss_clamped += 1;

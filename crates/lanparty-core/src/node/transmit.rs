@@ -17,8 +17,9 @@ use lanparty_wire::{
 
 use super::{Me, PathId};
 use crate::{
+    ecn,
     fragment::{self, Cut},
-    scheduler::{Bounds, Scheduler},
+    scheduler::{Bounds, FlowId, Scheduler},
 };
 
 /// Room in front of a payload for everything that may have to stand there.
@@ -31,7 +32,7 @@ const ARENA: usize = 64 * 1024;
 struct Packet {
     bytes: BytesMut,
     kind: Kind,
-    flow: u8,
+    flow: u16,
     destination: Destination,
 }
 
@@ -51,7 +52,8 @@ pub struct Outbox {
 pub struct Label {
     pub kind: Kind,
     pub class: Class,
-    pub flow: u8,
+    /// As [`guard::flow_hash`](crate::guard::flow_hash) tells.
+    pub flow: u16,
     pub destination: Destination,
 }
 
@@ -113,16 +115,17 @@ impl Outbox {
             destination: label.destination,
         };
         let size = HEADER_LEN + payload.len();
-        self.scheduler
-            .push(now, label.class, label.flow, size, packet, |_| {
-                drops.count(DropReason::QueueFull);
-            });
+        let flow = FlowId::to(label.destination, label.flow);
+        self.scheduler.push(now, label.class, flow, size, packet, |_| {
+            drops.count(DropReason::QueueFull);
+        });
     }
 
     /// The next datagram for `path`. `budget_to` tells the smallest budget on the way to a destination, `None` if nobody
     /// is there any more.
     pub fn pop(
         &mut self,
+        now: Instant,
         me: &Me,
         path: PathId,
         budget_to: impl Fn(Destination) -> Option<u16>,
@@ -132,7 +135,9 @@ impl Outbox {
             return Some(piece.into());
         }
         loop {
-            let popped = self.scheduler.pop()?;
+            let mark = |packet: &mut Packet| ecn::mark(&mut packet.bytes[HEADROOM..]);
+            let late = |_| drops.count(DropReason::QueueDelay);
+            let popped = self.scheduler.pop(now, mark, late)?;
             let departure = match budget_to(popped.item.destination) {
                 Some(budget) => self.seal_and_cut(me, path, popped.class, popped.item, budget),
                 None => Err(DropReason::UnknownDestination),
@@ -191,7 +196,7 @@ impl Outbox {
             congested: false,
             class,
             key_id: 0,
-            flow: packet.flow,
+            flow: (packet.flow >> 8) as u8,
             source: me.id,
             destination: packet.destination,
             sequence: self.number(packet.destination)?,

@@ -15,7 +15,7 @@ use lanparty_wire::{
 use super::{Roster, Targets};
 use crate::{
     guard::{Bucket, ByteBucket, Guard, Limits, Origin},
-    scheduler,
+    scheduler::FlowId,
 };
 
 /// For how long malformed datagrams count towards the threshold.
@@ -57,7 +57,7 @@ pub struct Forward<'a, H> {
     /// How urgent it is on the targets' legs: never more than its sender says, nor than the frame shows.
     pub class: Class,
     /// Which queue it shares with others there; datagrams of one flow stay in order.
-    pub flow: u8,
+    pub flow: FlowId,
 }
 
 impl Ingress {
@@ -163,7 +163,7 @@ impl Ingress {
         Ok(Forward {
             targets,
             class,
-            flow: scheduler::bucket(header.source, header.flow),
+            flow: FlowId::of(header.source, header.flow),
         })
     }
 

@@ -76,6 +76,8 @@ pub struct Ledger {
     moves: Vec<(usize, Duration)>,
     drops: BTreeMap<FrameId, Vec<String>>,
     violations: Vec<String>,
+    /// Copies that a queue has dropped because they had waited for too long, or so that their sender slows down.
+    late: usize,
     /// When a station got something of a flow last.
     last: BTreeMap<(Station, u16), Duration>,
     left_sender: BTreeMap<(usize, Flow), FrameId>,
@@ -93,6 +95,8 @@ pub struct Summary {
     pub lost: usize,
     /// Copies that somebody's coming or going excuses.
     pub excused: usize,
+    /// Frames that a queue has dropped to stay short.
+    pub late: usize,
 }
 
 impl std::ops::Add for Summary {
@@ -105,6 +109,7 @@ impl std::ops::Add for Summary {
             arrived: self.arrived + other.arrived,
             lost: self.lost + other.lost,
             excused: self.excused + other.excused,
+            late: self.late + other.late,
         }
     }
 }
@@ -204,21 +209,27 @@ impl Ledger {
         self.last.get(&(station, flow)).copied()
     }
 
+    /// Queues have dropped so many to stay short. It need not be known which.
+    pub fn late(&mut self, count: usize) {
+        self.late += count;
+    }
+
     /// Something that must never be.
     pub fn violate(&mut self, what: String) {
         self.violations.push(what);
     }
 
-    /// Balances the book.
+    /// Balances the book. Nodes have dropped `late` frames to keep their queues short.
     ///
     /// # Errors
     /// What was wrong, in lines.
-    pub fn balance(&self) -> Result<Summary, String> {
+    pub fn balance(&self, late: usize) -> Result<Summary, String> {
         let mut wrong: Vec<String> = self.violations.clone();
         let mut summary = Summary {
             frames: self.sent.len(),
             ..Summary::default()
         };
+        let mut missing: Vec<(FrameId, String)> = Vec::new();
         for (index, sent) in self.sent.iter().enumerate() {
             let frame = FrameId(index as u64);
             for &station in &sent.must {
@@ -234,13 +245,21 @@ impl Ledger {
                     summary.excused += 1;
                     continue;
                 }
-                let what = if arrived {
-                    "got, though it was lost,"
+                let described = self.describe(frame, sent);
+                if arrived {
+                    wrong.push(format!("{station:?} got, though it was lost, {described}"));
                 } else {
-                    "never got"
-                };
-                wrong.push(format!("{station:?} {what} {}", self.describe(frame, sent)));
+                    missing.push((frame, format!("{station:?} never got {described}")));
+                }
             }
+        }
+        summary.late = missing
+            .iter()
+            .map(|(frame, _)| frame)
+            .collect::<BTreeSet<_>>()
+            .len();
+        if summary.late > self.late + late {
+            wrong.extend(missing.into_iter().map(|(_, what)| what));
         }
         if wrong.is_empty() {
             return Ok(summary);
@@ -308,14 +327,14 @@ mod tests {
     fn a_frame_that_arrives_once_balances() {
         let (mut ledger, frame) = ledger();
         ledger.receive(Duration::ZERO, frame, RECEIVER);
-        let summary = ledger.balance().unwrap();
+        let summary = ledger.balance(0).unwrap();
         assert_eq!((summary.due, summary.arrived, summary.lost), (1, 1, 0));
     }
 
     #[test]
     fn each_way_to_be_wrong_is_found() {
         let (ledger_with_nothing, _) = ledger();
-        assert!(ledger_with_nothing.balance().is_err(), "missing");
+        assert!(ledger_with_nothing.balance(0).is_err(), "missing");
         for wrong in [
             |ledger: &mut Ledger, frame| (0..2).for_each(|_| ledger.receive(Duration::ZERO, frame, RECEIVER)),
             |ledger: &mut Ledger, frame| {
@@ -335,7 +354,7 @@ mod tests {
         ] {
             let (mut ledger, frame) = ledger();
             wrong(&mut ledger, frame);
-            assert!(ledger.balance().is_err(), "{ledger:?}");
+            assert!(ledger.balance(0).is_err(), "{ledger:?}");
         }
     }
 
@@ -343,23 +362,23 @@ mod tests {
     fn only_the_copy_that_was_lost_is_forgiven() {
         let (mut lost, frame) = ledger();
         lost.lose_down(frame, 2);
-        assert!(lost.balance().is_ok());
+        assert!(lost.balance(0).is_ok());
         let (mut other, frame) = ledger();
         other.lose_down(frame, 3);
-        assert!(other.balance().is_err(), "another's copy");
+        assert!(other.balance(0).is_err(), "another's copy");
         let (mut up, frame) = ledger();
         up.lose_up(frame);
-        assert!(up.balance().is_ok());
+        assert!(up.balance(0).is_ok());
     }
 
     #[test]
     fn leaving_excuses_for_a_moment_only() {
         let (mut leaving, _) = ledger();
         leaving.moved(SETTLING / 2, 2);
-        assert_eq!(leaving.balance().unwrap().excused, 1);
+        assert_eq!(leaving.balance(0).unwrap().excused, 1);
         let (mut later, _) = ledger();
         later.moved(SETTLING * 2, 2);
-        assert!(later.balance().is_err());
+        assert!(later.balance(0).is_err());
     }
 
     #[test]
@@ -379,9 +398,9 @@ mod tests {
         ledger.left_sender(1, other);
         ledger.left_sender(1, first);
         ledger.left_sender(1, second);
-        assert!(ledger.balance().is_ok(), "flows may overtake each other");
+        assert!(ledger.balance(0).is_ok(), "flows may overtake each other");
         ledger.left_sender(1, first);
-        assert!(ledger.balance().is_err());
+        assert!(ledger.balance(0).is_err());
     }
 
     #[test]
@@ -400,9 +419,9 @@ mod tests {
         let (first, second, third) = (send(), send(), send());
         ledger.left_relay(Conn(1), first, 2);
         ledger.left_relay(Conn(1), second, 1);
-        assert!(ledger.balance().is_ok(), "as they were sent");
+        assert!(ledger.balance(0).is_ok(), "as they were sent");
         ledger.left_relay(Conn(1), third, 4);
         ledger.left_relay(Conn(1), second, 3);
-        assert!(ledger.balance().is_err());
+        assert!(ledger.balance(0).is_err());
     }
 }

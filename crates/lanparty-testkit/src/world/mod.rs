@@ -26,7 +26,7 @@ use std::{
 };
 
 use lanparty_core::switch::{Forwarding, Switch};
-use lanparty_wire::{Mac, MemberId, control::Role};
+use lanparty_wire::{DropReason, Mac, MemberId, control::Role};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
 use self::{
@@ -206,7 +206,11 @@ impl<F: Forwarding> World<F> {
     /// # Errors
     /// What was wrong, with a capture.
     pub fn verdict(&self) -> Result<Summary, Failure> {
-        self.ledger.balance().map_err(|what| self.fail(what))
+        let nodes = self.seats.iter().filter_map(|seat| seat.node.as_ref());
+        let late: u64 = nodes
+            .map(|node| node.counters().drops.of(DropReason::QueueDelay))
+            .sum();
+        self.ledger.balance(late as usize).map_err(|what| self.fail(what))
     }
 
     /// Whether everybody knows the same members, and the LAN's switch knows where they are.

@@ -264,6 +264,7 @@ impl<F: Forwarding> World<F> {
 
     /// Sends what the relay has for a target, as long as the line has room.
     fn pump_down(&mut self, conn: Conn) {
+        let now = self.instant();
         while self.relay.has(conn) {
             let connection = &mut self.connections[conn.0];
             let free = connection.down.free_at(self.now);
@@ -273,7 +274,14 @@ impl<F: Forwarding> World<F> {
                 }
                 return;
             }
-            let Some(parcel) = self.relay.pop(conn) else {
+            let ledger = &mut self.ledger;
+            let late = |victim: Parcel| {
+                if let Some(frame) = victim.frame {
+                    ledger.late(1);
+                    ledger.dropped(frame, "relay", lanparty_wire::DropReason::QueueDelay);
+                }
+            };
+            let Some(parcel) = self.relay.pop(now, conn, late) else {
                 return;
             };
             if let Some(frame) = parcel.frame {

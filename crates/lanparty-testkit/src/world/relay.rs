@@ -9,10 +9,10 @@ use std::{
 
 use bytes::Bytes;
 use lanparty_core::{
-    fragment,
+    ecn, fragment,
     guard::Limits,
     relay::{Ingress, IngressConfig, Join, RoomLimits, Rooms, Roster, Seat, UnixTime},
-    scheduler::{Bounds, Scheduler},
+    scheduler::{Bounds, FlowId, Scheduler},
 };
 use lanparty_wire::{
     Class, DropReason, LeaveReason, MemberId, PeerId,
@@ -35,7 +35,7 @@ pub type Letter = (Conn, Message);
 pub struct Copy {
     pub target: Conn,
     pub class: Class,
-    pub flow: u8,
+    pub flow: FlowId,
     pub bytes: Bytes,
 }
 
@@ -234,12 +234,10 @@ impl Relay {
     }
 
     /// The next datagram for a target.
-    pub fn pop(&mut self, target: Conn) -> Option<Parcel> {
-        self.members
-            .get_mut(&target)?
-            .queue
-            .pop()
-            .map(|popped| popped.item)
+    pub fn pop(&mut self, now: Instant, target: Conn, late: impl FnMut(Parcel)) -> Option<Parcel> {
+        let mark = |parcel: &mut Parcel| ecn::set_congested(&mut parcel.bytes);
+        let queue = &mut self.members.get_mut(&target)?.queue;
+        queue.pop(now, mark, late).map(|popped| popped.item)
     }
 
     /// True if something waits for a target.

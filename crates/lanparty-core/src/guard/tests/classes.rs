@@ -124,15 +124,15 @@ fn the_end_of_a_copy_stays_behind_it_and_acknowledgements_do_not_wait() {
 fn frames_of_one_flow_hash_alike_and_others_spread() {
     let of = |source, payload: &[u8]| flow_hash(7, &v4(&ipv4(17, &[], &udp(source, 27015, payload))));
     assert_eq!(of(1, &[1; 10]), of(1, &[2; 900]));
-    let spread: HashSet<u8> = (0..1000).map(|port| of(port, &[])).collect();
+    let spread: HashSet<u8> = (0..1000).map(|port| (of(port, &[]) >> 8) as u8).collect();
     assert!(spread.len() > 230, "{} of 256", spread.len());
     let segment = |payload: &[u8]| v6(&ipv6(6, &tcp((1, 2), ACK, &[], payload)));
     assert_eq!(flow_hash(7, &segment(&[])), flow_hash(7, &segment(&[1; 100])));
-    let protocols: HashSet<u8> = (0..=255)
+    let protocols: HashSet<u16> = (0..=255)
         .map(|p| flow_hash(7, &v4(&ipv4(p, &[], &[1, 2, 3, 4]))))
         .collect();
     assert!(protocols.len() > 120);
-    let keyed: HashSet<u8> = (0..1000).map(|key| flow_hash(key, &segment(&[]))).collect();
+    let keyed: HashSet<u16> = (0..1000).map(|key| flow_hash(key, &segment(&[]))).collect();
     assert!(keyed.len() > 230, "the key does not matter");
 }
 
@@ -155,14 +155,14 @@ fn without_ip_a_flow_is_a_pair_of_stations_and_a_type() {
         of(STATION, ethertype::IPX, &[2; 500])
     );
     let mut other = ether(STATION, ethertype::IPX, &[1; 30]);
-    let sources: HashSet<u8> = (0..=255)
+    let sources: HashSet<u16> = (0..=255)
         .map(|last| {
             other[11] = last;
             flow_hash(7, &other)
         })
         .collect();
     assert!(sources.len() > 120);
-    let types: HashSet<u8> = (0x6000..0x6400).map(|kind| of(STATION, kind, &[])).collect();
+    let types: HashSet<u16> = (0x6000..0x6400).map(|kind| of(STATION, kind, &[])).collect();
     assert!(types.len() > 230);
     assert_eq!(
         flow_hash(7, &[1, 2, 3]),

@@ -318,6 +318,26 @@ fn a_replayed_datagram_and_one_without_a_key_are_refused() {
 }
 
 #[test]
+fn what_a_queue_on_the_way_has_found_reaches_the_sender() {
+    let mut room = Room::new(2);
+    let mut frame = udp(mac(1), mac(2), (5000, 6000), &[7; 300]);
+    let mut congested = |sequence, frame: &[u8]| {
+        let mut bytes = datagram(1, Destination::Member(member_id(2)), sequence, frame);
+        bytes[0] |= 1;
+        room.deliver(2, &bytes)
+    };
+    assert_eq!(
+        congested(0, &frame),
+        None,
+        "to a sender without ECN only a loss says so"
+    );
+    frame[15] |= 1;
+    let told = congested(1, &frame).expect("it is marked instead");
+    assert_eq!((told[15] & 3, &told[34..]), (3, &frame[34..]));
+    assert_eq!(room.drops, [(2, DropReason::QueueDelay)]);
+}
+
+#[test]
 fn garbage_and_strangers_are_refused_by_name() {
     let mut room = Room::new(1);
     let frame = ipx(mac(1), Mac::BROADCAST, 60);
