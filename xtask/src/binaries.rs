@@ -6,6 +6,9 @@ use anyhow::{Context, Result};
 
 use crate::step::{cargo, root, run};
 
+/// Cargo's profile that they are built with.
+pub const PROFILE: &str = "lab";
+
 /// Builds relay, LAN gateway and client with the `lab` profile.
 pub fn build() -> Result<()> {
     build_with(&[])
@@ -24,7 +27,7 @@ fn build_with(more: &[&str]) -> Result<()> {
     let words = [
         "build",
         "--profile",
-        "lab",
+        PROFILE,
         "-p",
         "lanparty-relay",
         "-p",

@@ -37,7 +37,7 @@ enum Task {
     Test(test::Options),
     /// Check which crate uses which against the table in docs/architecture.md
     Deps,
-    /// Measure the plain path and lanparty on the same lines (needs root)
+    /// Measure lanparty, other systems and the plain path on the same lines (needs root)
     Bench(bench::Options),
     /// Run the fuzz targets (needs a nightly toolchain and cargo-fuzz)
     Fuzz(fuzz::Options),

@@ -24,6 +24,14 @@ const LAB: [Part; 11] = [
     ("/usr/share/games/doom/freedm.wad", "freedm"),
 ];
 
+/// What the bench compares us with and measures with, beside the lab's.
+const BENCH: [Part; 4] = [
+    ("/usr/sbin/openvpn", "openvpn"),
+    ("/usr/bin/fastd", "fastd"),
+    ("/usr/sbin/tincd", "tinc"),
+    ("/usr/sbin/ethtool", "ethtool"),
+];
+
 /// Debian's mirrors and the road to them have bad moments.
 const TRIES: u32 = 3;
 
@@ -44,7 +52,16 @@ pub fn need_root(task: &str, way_out: &str) -> Result<()> {
 
 /// Makes sure that everything the lab runs is installed.
 pub fn lab_packages() -> Result<()> {
-    let missing: Vec<&str> = missing_parts(&LAB, |path| Path::new(path).exists());
+    packages(&LAB)
+}
+
+/// Makes sure that everything the bench runs beside the lab is installed.
+pub fn bench_packages() -> Result<()> {
+    packages(&BENCH)
+}
+
+fn packages(parts: &[Part]) -> Result<()> {
+    let missing: Vec<&str> = missing_parts(parts, |path| Path::new(path).exists());
     if missing.is_empty() {
         return Ok(());
     }
@@ -58,7 +75,7 @@ pub fn lab_packages() -> Result<()> {
     with_retries(|| run(&mut apt_get(&["update", "-q"])))?;
     let words = [&["install", "-q", "-y", "--no-install-recommends"], &missing[..]].concat();
     with_retries(|| run(&mut apt_get(&words)))?;
-    let missing = missing_parts(&LAB, |path| Path::new(path).exists());
+    let missing = missing_parts(parts, |path| Path::new(path).exists());
     if missing.is_empty() {
         return Ok(());
     }

@@ -6,6 +6,7 @@
 use std::{
     net::{SocketAddr, UdpSocket},
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -34,7 +35,7 @@ pub struct Join<'a> {
 
 /// A member of a room that follows no rule.
 pub struct BareMember {
-    runtime: Runtime,
+    runtime: Arc<Runtime>,
     link: Link,
     sender: ControlSender,
     receiver: ControlReceiver,
@@ -48,10 +49,14 @@ impl BareMember {
     /// # Errors
     /// The relay cannot be reached, is not the one of the certificate, or refuses.
     pub fn join(socket: UdpSocket, join: &Join<'_>) -> Result<BareMember> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()?;
+        Self::join_on(Arc::new(runtime(1)?), socket, join)
+    }
+
+    /// As [`BareMember::join`], for many members that share what drives their connections.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn join_on(runtime: Arc<Runtime>, socket: UdpSocket, join: &Join<'_>) -> Result<BareMember> {
         let identity = Identity::load_or_create(&join.state_dir.join("identity.pem"))?;
         let trust = Trust {
             pin: None,
@@ -194,6 +199,15 @@ impl BareMember {
     pub fn link(&self) -> &Link {
         &self.link
     }
+}
+
+/// What drives QUIC, on so many threads of its own.
+pub(crate) fn runtime(threads: usize) -> Result<Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()?;
+    Ok(runtime)
 }
 
 fn hello(join: &Join<'_>) -> Result<Hello> {

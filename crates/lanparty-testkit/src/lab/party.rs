@@ -167,6 +167,16 @@ impl Party {
         self.slot(who).as_mut().ok_or_else(missing)
     }
 
+    /// The process id in a role, if it was started.
+    pub fn pid(&self, who: Who) -> Option<i32> {
+        let process = match who {
+            Who::Relay => self.relay.as_ref(),
+            Who::Gateway => self.gateway.as_ref(),
+            Who::Player(player) => self.players.get(player)?.as_ref(),
+        };
+        process.map(Process::pid)
+    }
+
     /// `kill -9`.
     pub fn crash(&mut self, who: Who) {
         if let Some(process) = self.slot(who).take() {
