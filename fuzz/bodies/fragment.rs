@@ -67,7 +67,7 @@ fn round_trip(data: &[u8]) {
         .cycle()
         .take(usize::from(word(l1, l2) % 4096))
         .collect();
-    let Ok(Cut::Pieces { size }) = cut(payload.len(), first) else {
+    let Ok(Cut::Pieces { size }) = cut(payload.len(), 0, first) else {
         return;
     };
     if payload.is_empty() {

@@ -35,17 +35,17 @@ pub enum Cut {
     Pieces { size: usize },
 }
 
-/// How to cut an unsealed payload of `length` bytes for a leg of `budget` bytes. The tag is counted whether there is one or not,
-/// so that a room's budgets do not depend on sealing.
+/// How to cut a payload of `length` bytes, and the `tag` bytes that its seal has added, for a leg of `budget` bytes. A tag is counted
+/// whether there is one or not, so that a room's budgets do not depend on sealing.
 ///
 /// # Errors
 /// [`DropReason::DatagramBudget`] if the leg is too small for the shortest first piece, or the payload longer than a
 /// fragment header can say.
-pub fn cut(length: usize, budget: u16) -> Result<Cut, DropReason> {
+pub fn cut(length: usize, tag: usize, budget: u16) -> Result<Cut, DropReason> {
     if length <= mtu::whole_payload(budget) {
         return Ok(Cut::Whole);
     }
-    balanced(length, length + TAG_LEN, budget).map(|size| Cut::Pieces { size })
+    balanced(length + tag, length + TAG_LEN, budget).map(|size| Cut::Pieces { size })
 }
 
 /// The size of equal pieces of `length` bytes when `counted` bytes must find room.

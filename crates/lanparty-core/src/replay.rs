@@ -6,11 +6,15 @@
 //! move the window and lock out the genuine ones (RFC 4303, section 3.4.3). A new window accepts any number as its first, because a
 //! receiver joins a sender in the middle of its count.
 
-use lanparty_wire::{DropReason, MAX_SEQUENCE};
+use std::collections::BTreeMap;
+
+use lanparty_wire::{Destination, DropReason, GroupHandle, MAX_SEQUENCE};
 
 /// How far back a number may lie: the largest skew between two paths (about 100 ms) times a high packet rate (160,000/s).
 pub const WINDOW: u64 = 16_384;
 
+/// Group handles of one member with a window of their own.
+const MAX_GROUPS: usize = 32;
 const WORDS: usize = (WINDOW / 64) as usize;
 
 /// The numbers seen of one sender towards one destination. 2 KiB, allocated with the first number.
@@ -92,6 +96,42 @@ impl Seen {
             }
         }
         self.highest = sequence;
+    }
+}
+
+/// One replay window per destination value, of one sender and key.
+#[derive(Debug, Default)]
+pub struct Windows {
+    unicast: ReplayWindow,
+    flood: ReplayWindow,
+    groups: BTreeMap<GroupHandle, ReplayWindow>,
+}
+
+impl Windows {
+    /// See [`ReplayWindow::check`].
+    pub fn check(&self, destination: Destination, sequence: u64) -> Result<(), DropReason> {
+        match destination {
+            Destination::Member(_) => self.unicast.check(sequence),
+            Destination::Flood => self.flood.check(sequence),
+            Destination::Group(handle) => self
+                .groups
+                .get(&handle)
+                .map_or(Ok(()), |window| window.check(sequence)),
+        }
+    }
+
+    /// See [`ReplayWindow::commit`].
+    pub fn commit(&mut self, destination: Destination, sequence: u64) -> Result<(), DropReason> {
+        match destination {
+            Destination::Member(_) => self.unicast.commit(sequence),
+            Destination::Flood => self.flood.commit(sequence),
+            Destination::Group(handle) => {
+                if self.groups.len() >= MAX_GROUPS && !self.groups.contains_key(&handle) {
+                    return Err(DropReason::UnknownDestination);
+                }
+                self.groups.entry(handle).or_default().commit(sequence)
+            }
+        }
     }
 }
 

@@ -5,15 +5,15 @@ use super::*;
 
 #[test]
 fn a_full_frame_travels_in_two_balanced_pieces() {
-    assert_eq!(cut(1514, 1414), Ok(Cut::Pieces { size: 757 }));
-    assert_eq!(cut(1514, mtu::MIN_BUDGET), Ok(Cut::Pieces { size: 757 }));
-    assert_eq!(cut(mtu::whole_payload(1162), 1162), Ok(Cut::Whole));
+    assert_eq!(cut(1514, 0, 1414), Ok(Cut::Pieces { size: 757 }));
+    assert_eq!(cut(1514, 0, mtu::MIN_BUDGET), Ok(Cut::Pieces { size: 757 }));
+    assert_eq!(cut(mtu::whole_payload(1162), 0, 1162), Ok(Cut::Whole));
     assert_eq!(
-        cut(mtu::whole_payload(1162) + 1, 1162),
+        cut(mtu::whole_payload(1162) + 1, 0, 1162),
         Ok(Cut::Pieces { size: 568 })
     );
-    assert_eq!(cut(1514, 100), Err(DropReason::DatagramBudget));
-    assert_eq!(cut(70_000, 1414), Err(DropReason::DatagramBudget));
+    assert_eq!(cut(1514, 0, 100), Err(DropReason::DatagramBudget));
+    assert_eq!(cut(70_000, 0, 1414), Err(DropReason::DatagramBudget));
 }
 
 #[test]
@@ -187,7 +187,7 @@ proptest! {
         seed in proptest::collection::vec(any::<u16>(), 64),
     ) {
         let payload = payload(length);
-        let datagrams = match cut(length, budget).unwrap() {
+        let datagrams = match cut(length, 0, budget).unwrap() {
             Cut::Whole => vec![[&header(1).encode()[..], &payload].concat()],
             Cut::Pieces { size } => pieces(1, &payload, size),
         };

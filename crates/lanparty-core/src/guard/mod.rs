@@ -11,6 +11,7 @@ mod flow;
 mod limits;
 mod packet;
 mod rules;
+mod spectator;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,7 @@ pub(crate) use packet::{Network, Packet, Upper, protocol, word};
 pub use classify::class_of;
 pub use flow::flow_hash;
 pub use limits::{Bandwidth, Limits, Rate};
+pub use spectator::spectator_may_send;
 
 /// Whose frames a guard lets through.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

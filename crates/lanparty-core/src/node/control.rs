@@ -18,14 +18,19 @@ use crate::switch::Forwarding;
 impl<F: Forwarding> Node<F> {
     /// Takes a control message. Messages come before the frames that were received with them.
     pub fn handle_control(&mut self, now: Instant, message: &Message) {
+        self.take_control(now, message);
+        self.flush_sealing(now);
+    }
+
+    fn take_control(&mut self, now: Instant, message: &Message) {
         match message {
-            Message::Welcome(welcome) => self.welcome(welcome),
+            Message::Welcome(welcome) => self.welcome(now, welcome),
             Message::Joined { member } => self.joined(now, member),
             Message::Left {
                 member,
                 incarnation,
                 reason,
-            } => self.left(*member, *incarnation, reason),
+            } => self.left(now, *member, *incarnation, reason),
             Message::Budget {
                 member: Some(member),
                 bytes,
@@ -34,13 +39,18 @@ impl<F: Forwarding> Node<F> {
                 member: Some(member),
                 up,
             } => self.gateway_link(*member, *up),
+            Message::Envelope {
+                from: Some(from),
+                data,
+                ..
+            } => self.envelope(now, *from, data),
             // The shell's: what ends a connection, and what does not concern frames.
             Message::Hello(_)
             | Message::Reject { .. }
             | Message::Budget { member: None, .. }
             | Message::LanLink { member: None, .. }
             | Message::Group { .. }
-            | Message::Envelope { .. }
+            | Message::Envelope { from: None, .. }
             | Message::Stats(_)
             | Message::Goodbye { .. }
             | Message::Unknown => {}
@@ -61,9 +71,9 @@ impl<F: Forwarding> Node<F> {
         }
     }
 
-    fn welcome(&mut self, welcome: &Welcome) {
+    fn welcome(&mut self, now: Instant, welcome: &Welcome) {
         for member in self.peers.park() {
-            self.tell_left(member, LeaveReason::Unknown);
+            self.tell_left(now, member, LeaveReason::Unknown);
         }
         self.switch.clear();
         self.cam.clear();
@@ -72,6 +82,7 @@ impl<F: Forwarding> Node<F> {
             incarnation: welcome.incarnation,
             sealed: welcome.sealed,
         });
+        self.seal_welcome(now);
         self.expected = welcome.members;
         self.tell(Event::Joined {
             member: welcome.member,
@@ -85,7 +96,7 @@ impl<F: Forwarding> Node<F> {
         if welcome.gateway.is_none() {
             self.gateway_is(false);
         }
-        self.all_named();
+        self.all_named(now);
     }
 
     fn joined(&mut self, now: Instant, member: &Member) {
@@ -95,30 +106,45 @@ impl<F: Forwarding> Node<F> {
         if self.harms_the_lan(now, member) {
             // The welcome has counted it, and those who were not named must not wait for it.
             self.expected = self.expected.saturating_sub(1);
-            self.all_named();
+            self.all_named(now);
             return;
         }
-        if let Some(peer) = self.peers.get(member.id) {
+        if let Some(peer) = self.peers.get(member.id).filter(|peer| peer.is_told) {
             let mac = peer.member.mac;
             self.switch.remove(member.id, mac);
         }
-        let arrival = self.peers.join(now, member.clone());
-        if arrival == Arrival::Refused {
-            return;
+        match self.peers.join(now, member.clone()) {
+            Arrival::Refused => return,
+            Arrival::Reborn(Some(before)) => self.tell_left(now, before, LeaveReason::Displaced),
+            Arrival::Reborn(None) | Arrival::New | Arrival::Known => {}
         }
-        self.switch.add(member.id, member.role, member.mac);
-        match arrival {
-            Arrival::Known | Arrival::Refused => {}
-            Arrival::New => self.tell(Event::MemberJoined {
-                member: member.clone(),
-            }),
-            Arrival::Reborn(before) => {
-                self.tell_left(before, LeaveReason::Displaced);
+        self.admit(now, member.id);
+        self.all_named(now);
+    }
+
+    /// A member that is there and may be has its place in the switch from here on; who may not be loses it.
+    pub(super) fn admit(&mut self, now: Instant, id: MemberId) {
+        let is_admitted = self.link_with(now, id);
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
+        let was_told = std::mem::replace(&mut peer.is_told, is_admitted);
+        let member = peer.member.clone();
+        match (was_told, is_admitted) {
+            (false, false) => {}
+            (true, false) => self.depart(now, member, LeaveReason::Kicked),
+            (false, true) => {
                 self.tell(Event::MemberJoined {
                     member: member.clone(),
                 });
+                self.greet(now, &member);
             }
+            (true, true) => self.greet(now, &member),
         }
+    }
+
+    fn greet(&mut self, now: Instant, member: &Member) {
+        self.switch.add(member.id, member.role, member.mac);
         match (self.config.role, member.role, member.mac) {
             (Role::Client, Role::Gateway, _) => self.gateway_came(now, member),
             (Role::Gateway, Role::Client, Some(mac)) => {
@@ -127,7 +153,17 @@ impl<F: Forwarding> Node<F> {
             }
             (Role::Client | Role::Gateway, Role::Client | Role::Gateway, _) => {}
         }
-        self.all_named();
+    }
+
+    /// A member that was there is gone, or may not be there any more.
+    fn depart(&mut self, now: Instant, member: Member, reason: LeaveReason) {
+        self.switch.remove(member.id, member.mac);
+        self.cam.remove(member.id);
+        let gateway = member.role == Role::Gateway;
+        self.tell_left(now, member, reason);
+        if gateway {
+            self.gateway_is(false);
+        }
     }
 
     /// A LAN gateway believes nothing of its relay that would open the LAN: no other member speaks for a LAN, and none has the
@@ -148,19 +184,19 @@ impl<F: Forwarding> Node<F> {
         true
     }
 
-    fn left(&mut self, id: MemberId, incarnation: Incarnation, reason: &LeaveReason) {
+    fn left(&mut self, now: Instant, id: MemberId, incarnation: Incarnation, reason: &LeaveReason) {
         let was_present = self.peers.get(id).is_some();
         let Some(member) = self.peers.leave(id, incarnation) else {
             return;
         };
         if was_present {
-            self.switch.remove(id, member.mac);
-            self.cam.remove(id);
-        }
-        let gateway = member.role == Role::Gateway;
-        self.tell_left(member, reason.clone());
-        if gateway {
-            self.gateway_is(false);
+            self.depart(now, member, reason.clone());
+        } else {
+            let gateway = member.role == Role::Gateway;
+            self.tell_left(now, member, reason.clone());
+            if gateway {
+                self.gateway_is(false);
+            }
         }
     }
 
@@ -202,12 +238,12 @@ impl<F: Forwarding> Node<F> {
     }
 
     /// Once everybody is named whom the welcome has counted, those that were known before and were not named are gone.
-    fn all_named(&mut self) {
+    fn all_named(&mut self, now: Instant) {
         if self.peers.len() + 1 < usize::from(self.expected) {
             return;
         }
         for member in self.peers.forget_parked() {
-            self.tell_left(member, LeaveReason::Unknown);
+            self.tell_left(now, member, LeaveReason::Unknown);
         }
     }
 
@@ -220,7 +256,10 @@ impl<F: Forwarding> Node<F> {
         self.outputs.push_back(Output::Inject(cam::frame(mac)));
     }
 
-    fn tell_left(&mut self, member: Member, reason: LeaveReason) {
+    fn tell_left(&mut self, now: Instant, member: Member, reason: LeaveReason) {
+        if let Some(sealing) = &mut self.sealing {
+            sealing.someone_left(now);
+        }
         self.tell(Event::MemberLeft { member, reason });
     }
 

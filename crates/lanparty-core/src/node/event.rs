@@ -40,6 +40,14 @@ pub enum Event {
     BroadcastFlowing { to_room: bool, from_lan: bool },
     /// The round trip to the LAN gateway and back: the first one, and then when it has changed enough to matter.
     GatewayRtt(Duration),
+    /// In a sealed room: keys are agreed with this member, and frames can flow. Told once for each of its lives.
+    MemberSecured { member: MemberId },
+    /// In a sealed room: this member is admitted, and has not proven who it is for some seconds. Frames to and from it are
+    /// dropped; it is tried again and again.
+    MemberUnproven { member: MemberId },
+    /// What another member has written to us under the keys that we share with it; see [`super::Node::write_note`]. For the shell,
+    /// not for a person.
+    Note { from: MemberId, bytes: Vec<u8> },
     /// A frame goes out on the LAN so that its switches know where a member's address is.
     CamRefresh { mac: Mac, reason: RefreshReason },
 }
@@ -77,4 +85,6 @@ pub enum Wake {
     CamRefresh,
     /// Broadcasts have gone one way only for long enough to say so.
     Broadcast,
+    /// Keys are to be agreed on, told, or replaced.
+    Keys,
 }

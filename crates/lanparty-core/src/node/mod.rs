@@ -22,9 +22,10 @@ mod event;
 mod leg;
 mod log;
 mod paths;
-mod peers;
+pub(crate) mod peers;
 mod probe;
 mod receive;
+mod seal;
 mod send;
 mod transmit;
 
@@ -50,10 +51,11 @@ use self::{
     paths::Paths,
     peers::Peers,
     probe::Prober,
-    transmit::{Label, Outbox},
+    transmit::{Label, Outbox, Way},
 };
 use crate::{
     guard::{Guard, Limits, Origin},
+    seal::Sealing,
     switch::{Forwarding, Switch},
 };
 
@@ -105,6 +107,8 @@ pub struct Node<F = Switch> {
     expected: u16,
     paths: Paths,
     outbox: Outbox,
+    /// Present in a sealed room.
+    sealing: Option<Sealing>,
     prober: Option<Prober>,
     cam: CamRefresh,
     broadcast: BroadcastWatch,
@@ -142,6 +146,7 @@ impl<F: Forwarding> Node<F> {
             expected: 0,
             paths: Paths::default(),
             outbox: Outbox::new(),
+            sealing: None,
             prober: None,
             cam: CamRefresh::default(),
             broadcast: BroadcastWatch::default(),
@@ -196,6 +201,7 @@ impl<F: Forwarding> Node<F> {
         let news = self.broadcast.poll(now);
         self.tell_broadcast(news);
         self.send_probe(now);
+        self.seal_timeout(now);
     }
 
     /// What is to be done besides frames and datagrams.
@@ -206,11 +212,17 @@ impl<F: Forwarding> Node<F> {
     /// The next datagram for `path`, numbered and cut to what the way to its destination takes. One call, one datagram.
     pub fn poll_transmit(&mut self, now: Instant, path: PathId) -> Option<Bytes> {
         let me = self.me.as_ref()?;
-        let own = self.paths.budget(path)?;
-        let drops = &mut self.counters.drops;
+        let own_budget = self.paths.budget(path)?;
         let departure = if self.paths.active() == Some(path) {
-            let budget_to = |destination| Some(self.peers.budget_to(destination)?.min(own));
-            self.outbox.pop(now, me, path, budget_to, drops)?
+            let mut way = Way {
+                now,
+                me,
+                path,
+                own_budget,
+                peers: &mut self.peers,
+                sealing: self.sealing.as_mut(),
+            };
+            self.outbox.pop(&mut way, &mut self.counters.drops)?
         } else {
             self.outbox.next_piece(path)?.into()
         };
@@ -237,6 +249,7 @@ impl<F: Forwarding> Node<F> {
             (probe, Wake::Probe),
             (self.cam.due(), Wake::CamRefresh),
             (self.broadcast.due(), Wake::Broadcast),
+            (self.sealing.as_ref().and_then(|sealing| sealing.due), Wake::Keys),
         ]
         .into_iter()
         .filter_map(|(due, wake)| Some((due?, wake)))
@@ -260,7 +273,8 @@ impl<F: Forwarding> Node<F> {
 
     /// The other members.
     pub fn roster(&self) -> impl Iterator<Item = &Member> {
-        self.peers.iter().map(|peer| &peer.member)
+        let told = self.peers.iter().filter(|peer| peer.is_told);
+        told.map(|peer| &peer.member)
     }
 
     /// What of each other member's was dropped.

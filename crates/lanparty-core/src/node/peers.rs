@@ -7,20 +7,19 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use lanparty_wire::{
-    Destination, DropCounters, DropReason, GroupHandle, Incarnation, MemberId, TAG_LEN, control::Member, mtu,
+    Destination, DropCounters, DropReason, Header, Incarnation, MemberId, TAG_LEN, control::Member, mtu,
 };
 
 use super::{guard_for, leg::Leg, probe::Answers};
 use crate::{
     fragment::Reassembler,
     guard::{Guard, Limits},
-    replay::ReplayWindow,
+    replay::Windows,
+    seal::{MemberRole, link::Link},
 };
 
 /// Members beyond these are not taken note of: a relay that invents them must not fill our memory.
 const MAX_MEMBERS: usize = 4096;
-/// Group handles of one member with a window of their own.
-const MAX_GROUPS: usize = 32;
 
 /// One other member.
 #[derive(Debug)]
@@ -28,46 +27,15 @@ pub struct Peer {
     pub member: Member,
     pub guard: Guard,
     pub leg: Leg,
-    pub windows: Windows,
+    /// What was seen of it, in an open room.
+    windows: Windows,
+    /// What is agreed with it, in a sealed room; `None` if it is not admitted.
+    pub link: Option<Link>,
+    /// Whether the shell was told of it, and the switch: in a sealed room, only once it is admitted.
+    pub is_told: bool,
     pub reassembler: Reassembler,
     pub answers: Answers,
     pub drops: DropCounters,
-}
-
-/// One replay window per destination value.
-#[derive(Debug, Default)]
-pub struct Windows {
-    unicast: ReplayWindow,
-    flood: ReplayWindow,
-    groups: BTreeMap<GroupHandle, ReplayWindow>,
-}
-
-impl Windows {
-    /// See [`ReplayWindow::check`].
-    pub fn check(&self, destination: Destination, sequence: u64) -> Result<(), DropReason> {
-        match destination {
-            Destination::Member(_) => self.unicast.check(sequence),
-            Destination::Flood => self.flood.check(sequence),
-            Destination::Group(handle) => self
-                .groups
-                .get(&handle)
-                .map_or(Ok(()), |window| window.check(sequence)),
-        }
-    }
-
-    /// See [`ReplayWindow::commit`].
-    pub fn commit(&mut self, destination: Destination, sequence: u64) -> Result<(), DropReason> {
-        match destination {
-            Destination::Member(_) => self.unicast.commit(sequence),
-            Destination::Flood => self.flood.commit(sequence),
-            Destination::Group(handle) => {
-                if self.groups.len() >= MAX_GROUPS && !self.groups.contains_key(&handle) {
-                    return Err(DropReason::UnknownDestination);
-                }
-                self.groups.entry(handle).or_default().commit(sequence)
-            }
-        }
-    }
 }
 
 impl Peer {
@@ -76,11 +44,36 @@ impl Peer {
             guard: guard_for(member.role, member.mac, inner_mtu, limits, now),
             leg: Leg::new(now, member.budget),
             windows: Windows::default(),
+            link: None,
+            is_told: false,
             reassembler: Reassembler::new(mtu::frame_limit(inner_mtu.max(mtu::DEFAULT_MTU)) + TAG_LEN),
             answers: Answers::new(now),
             drops: DropCounters::default(),
             member,
         }
+    }
+
+    /// Whether a datagram may be new, and is sealed as it must be.
+    pub fn check(&self, is_sealed: bool, header: &Header) -> Result<(), DropReason> {
+        if is_sealed {
+            let link = self.link.as_ref().ok_or(DropReason::NotAdmitted)?;
+            return link.check(header);
+        }
+        if header.key_id != 0 {
+            return Err(DropReason::WrongKey);
+        }
+        self.windows.check(header.destination, header.sequence)
+    }
+
+    /// Takes note of a datagram of an open room.
+    pub fn commit(&mut self, header: &Header) -> Result<(), DropReason> {
+        self.windows.commit(header.destination, header.sequence)
+    }
+
+    /// True if the host lets it do nothing but look on.
+    pub fn is_spectator(&self) -> bool {
+        let role = self.link.as_ref().map(Link::role);
+        role == Some(MemberRole::Spectator)
     }
 
     /// Forgets unfinished frames whose time is over, and counts them with the member and in `total`.
@@ -91,6 +84,11 @@ impl Peer {
             self.drops.merge(&drops);
             total.merge(&drops);
         }
+    }
+
+    /// The member, if anybody was told of it.
+    fn into_told(self) -> Option<Member> {
+        self.is_told.then_some(self.member)
     }
 
     /// True if `member` is the same life of the same member.
@@ -110,8 +108,8 @@ pub enum Arrival {
     New,
     /// It was there all the time: our own connection was away, or something about it was told anew.
     Known,
-    /// It was there in an earlier life.
-    Reborn(Member),
+    /// It was there in an earlier life, which is this if anybody was told of it.
+    Reborn(Option<Member>),
     /// There are too many; it is left out.
     Refused,
 }
@@ -151,7 +149,7 @@ impl Peers {
     pub fn forget_parked(&mut self) -> Vec<Member> {
         std::mem::take(&mut self.parked)
             .into_values()
-            .map(|peer| peer.member)
+            .filter_map(Peer::into_told)
             .collect()
     }
 
@@ -163,7 +161,7 @@ impl Peers {
             None if self.present.len() >= MAX_MEMBERS => return Arrival::Refused,
             None => (None, Arrival::New),
             Some(peer) if peer.continues(&member) => (Some(peer), Arrival::Known),
-            Some(peer) => (None, Arrival::Reborn(peer.member)),
+            Some(peer) => (None, Arrival::Reborn(peer.into_told())),
         };
         if let Some(peer) = &mut peer {
             peer.leg.set(now, member.budget);
@@ -175,7 +173,7 @@ impl Peers {
         arrival
     }
 
-    /// A member has left. `None` if that life of it was not known.
+    /// A member has left. `None` if that life of it was not known, or nobody was told of it.
     pub fn leave(&mut self, id: MemberId, incarnation: Incarnation) -> Option<Member> {
         let is_meant = |peer: &Peer| peer.member.incarnation == incarnation;
         let table = [&mut self.present, &mut self.parked]
@@ -183,7 +181,7 @@ impl Peers {
             .find(|table| table.get(&id).is_some_and(is_meant))?;
         let left = table.remove(&id)?;
         self.weigh();
-        Some(left.member)
+        left.into_told()
     }
 
     /// A member's leg carries `budget` from now on.
@@ -218,6 +216,13 @@ impl Peers {
 
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Peer> {
         self.present.values_mut()
+    }
+
+    /// Nothing is agreed with anybody any more, those who are set aside included.
+    pub fn drop_links(&mut self) {
+        for peer in self.present.values_mut().chain(self.parked.values_mut()) {
+            peer.link = None;
+        }
     }
 
     pub fn len(&self) -> usize {

@@ -17,7 +17,7 @@ use super::{
     transmit::Label,
 };
 use crate::{
-    ecn, mss,
+    ecn, guard, mss,
     switch::{Egress, Forwarding, Port},
 };
 
@@ -92,7 +92,8 @@ impl<F: Forwarding> Node<F> {
             .peers
             .get_mut(header.source)
             .ok_or(DropReason::UnknownSource)?;
-        peer.windows.check(header.destination, header.sequence)?;
+        let sealing = self.sealing.as_mut();
+        peer.check(sealing.is_some(), header)?;
         let mut place = Place::Datagram;
         let mut congested = header.congested;
         if header.fragment {
@@ -107,23 +108,45 @@ impl<F: Forwarding> Node<F> {
             self.buffer.extend_from_slice(payload);
             place = Place::Buffer;
         }
-        open(header, sealed)?;
-        peer.windows.commit(header.destination, header.sequence)?;
-        match (header.kind, place) {
-            (Kind::Frame, Place::Datagram) => self.deliver(now, header.source, rest, congested),
-            (Kind::Frame, _) => {
+        if let Some(sealing) = sealing {
+            if matches!(place, Place::Datagram) {
+                self.buffer.clear();
+                self.buffer.extend_from_slice(rest);
+                place = Place::Buffer;
+            }
+            sealing.open(now, peer, header, &mut self.buffer)?;
+        } else if sealed {
+            // An open node in a room that has turned out to be a sealed one knows no keys.
+            return Err(DropReason::WrongKey);
+        } else {
+            peer.commit(header)?;
+        }
+        let header = &Header { congested, ..*header };
+        match place {
+            Place::Datagram => self.dispatch(now, header, rest),
+            Place::Buffer | Place::Nowhere => {
                 let payload = std::mem::take(&mut self.buffer);
-                let delivered = self.deliver(now, header.source, &payload, congested);
-                if matches!(delivered, Ok(Place::Buffer)) {
+                let dispatched = self.dispatch(now, header, &payload);
+                if matches!(dispatched, Ok(Place::Buffer)) {
                     // A changed copy took the buffer's place.
-                    return delivered;
+                    return dispatched;
                 }
                 self.buffer = payload;
-                delivered.map(|_| Place::Buffer)
+                dispatched.map(|place| match place {
+                    Place::Datagram | Place::Buffer => Place::Buffer,
+                    Place::Nowhere => Place::Nowhere,
+                })
             }
-            (Kind::Probe, Place::Datagram) => self.answer(now, header, rest),
+        }
+    }
+
+    /// Hands on what has proven genuine. [`Place::Datagram`] stands for `payload` as it is.
+    fn dispatch(&mut self, now: Instant, header: &Header, payload: &[u8]) -> Result<Place, DropReason> {
+        match header.kind {
+            Kind::Frame => self.deliver(now, header.source, payload, header.congested),
             // No probe is longer than a datagram.
-            (Kind::Probe, _) => Err(DropReason::Malformed),
+            Kind::Probe if header.fragment => Err(DropReason::Malformed),
+            Kind::Probe => self.answer(now, header, payload),
         }
     }
 
@@ -137,6 +160,9 @@ impl<F: Forwarding> Node<F> {
         congested: bool,
     ) -> Result<Place, DropReason> {
         let peer = self.peers.get_mut(from).ok_or(DropReason::UnknownSource)?;
+        if peer.is_spectator() && !guard::spectator_may_send(frame) {
+            return Err(DropReason::Spectator);
+        }
         peer.guard.admit(now, Frame::plain(frame))?;
         match self
             .switch
@@ -217,14 +243,6 @@ impl<F: Forwarding> Node<F> {
         }
         Ok(Place::Nowhere)
     }
-}
-
-/// The place where a sealed payload is opened. An open room knows no keys.
-fn open(header: &Header, sealed: bool) -> Result<(), DropReason> {
-    if sealed || header.key_id != 0 {
-        return Err(DropReason::WrongKey);
-    }
-    Ok(())
 }
 
 /// True if the frame may carry an MSS option: TCP with SYN, or IPv6 with headers in front of whatever it is. Only such a frame is copied on

@@ -32,6 +32,9 @@ impl<F: Forwarding> Node<F> {
         if self.me.is_none() || self.paths.is_empty() {
             return Err(DropReason::NoPath);
         }
+        if self.is_spectator() && !guard::spectator_may_send(frame.bytes) {
+            return Err(DropReason::Spectator);
+        }
         let class = self.guard.admit(now, frame)?;
         let destination = match self.switch.forward(now, Port::Device, frame)? {
             Egress::Flood => Destination::Flood,

@@ -4,4 +4,5 @@ mod frames;
 mod hostile;
 mod membership;
 mod room;
+mod sealed;
 mod traffic;

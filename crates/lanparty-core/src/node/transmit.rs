@@ -12,14 +12,15 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 use lanparty_wire::{
     Class, Destination, DropCounters, DropReason, FRAGMENT_HEADER_LEN, FragmentHeader, HEADER_LEN, Header,
-    Kind, MAX_SEQUENCE, MemberId,
+    Kind, MAX_SEQUENCE, MemberId, TAG_LEN,
 };
 
-use super::{Me, PathId};
+use super::{Me, PathId, peers::Peers};
 use crate::{
     ecn,
     fragment::{self, Cut},
     scheduler::{Bounds, FlowId, Scheduler},
+    seal::Sealing,
 };
 
 /// Room in front of a payload for everything that may have to stand there.
@@ -66,6 +67,28 @@ impl Label {
             flow: 0,
             destination: Destination::Member(target),
         }
+    }
+}
+
+/// The way that a datagram takes: what it is numbered and sealed under, and how large it may be.
+pub struct Way<'a> {
+    pub now: Instant,
+    pub me: &'a Me,
+    pub path: PathId,
+    /// Bytes of datagram that our own leg takes.
+    pub own_budget: u16,
+    pub peers: &'a mut Peers,
+    /// Present in a sealed room.
+    pub sealing: Option<&'a mut Sealing>,
+}
+
+impl Way<'_> {
+    /// The smallest budget on the way to a destination.
+    fn budget_to(&self, destination: Destination) -> Result<u16, DropReason> {
+        let theirs = self.peers.budget_to(destination);
+        theirs
+            .map(|theirs| theirs.min(self.own_budget))
+            .ok_or(DropReason::UnknownDestination)
     }
 }
 
@@ -121,28 +144,16 @@ impl Outbox {
         });
     }
 
-    /// The next datagram for `path`. `budget_to` tells the smallest budget on the way to a destination, `None` if nobody
-    /// is there any more.
-    pub fn pop(
-        &mut self,
-        now: Instant,
-        me: &Me,
-        path: PathId,
-        budget_to: impl Fn(Destination) -> Option<u16>,
-        drops: &mut DropCounters,
-    ) -> Option<Departure> {
-        if let Some(piece) = self.next_piece(path) {
+    /// The next datagram for the way's path.
+    pub fn pop(&mut self, way: &mut Way<'_>, drops: &mut DropCounters) -> Option<Departure> {
+        if let Some(piece) = self.next_piece(way.path) {
             return Some(piece.into());
         }
         loop {
             let mark = |packet: &mut Packet| ecn::mark(&mut packet.bytes[HEADROOM..]);
             let late = |_| drops.count(DropReason::QueueDelay);
-            let popped = self.scheduler.pop(now, mark, late)?;
-            let departure = match budget_to(popped.item.destination) {
-                Some(budget) => self.seal_and_cut(me, path, popped.class, popped.item, budget),
-                None => Err(DropReason::UnknownDestination),
-            };
-            match departure {
+            let popped = self.scheduler.pop(way.now, mark, late)?;
+            match self.seal_and_cut(way, popped.class, popped.item) {
                 Ok(departure) => return Some(departure),
                 Err(reason) => drops.count(reason),
             }
@@ -181,35 +192,43 @@ impl Outbox {
     /// [`fragment::cut`] counts one), and cut for the leg.
     fn seal_and_cut(
         &mut self,
-        me: &Me,
-        path: PathId,
+        way: &mut Way<'_>,
         class: Class,
         packet: Packet,
-        budget: u16,
     ) -> Result<Departure, DropReason> {
-        if me.sealed {
-            return Err(DropReason::WrongKey);
-        }
-        let header = Header {
+        let mut bytes = packet.bytes;
+        let length = bytes.len() - HEADROOM;
+        let budget = way.budget_to(packet.destination)?;
+        let mut header = Header {
             kind: packet.kind,
             fragment: false,
             congested: false,
             class,
             key_id: 0,
             flow: (packet.flow >> 8) as u8,
-            source: me.id,
+            source: way.me.id,
             destination: packet.destination,
-            sequence: self.number(packet.destination)?,
+            sequence: 0,
         };
-        let mut bytes = packet.bytes;
-        match fragment::cut(bytes.len() - HEADROOM, budget)? {
+        match &mut way.sealing {
+            Some(sealing) => {
+                let payload = &mut bytes[HEADROOM..];
+                let tag = sealing.seal(way.now, way.peers, &mut header, payload)?;
+                // The arena has left room for it.
+                bytes.extend_from_slice(&tag);
+            }
+            None if way.me.sealed => return Err(DropReason::WrongKey),
+            None => header.sequence = self.number(packet.destination)?,
+        }
+        let tag = bytes.len() - HEADROOM - length;
+        match fragment::cut(length, tag, budget)? {
             Cut::Whole => {
                 bytes.advance(FRAGMENT_HEADER_LEN);
                 bytes[..HEADER_LEN].copy_from_slice(&header.encode());
                 Ok(bytes.freeze().into())
             }
             Cut::Pieces { size } => {
-                let datagram = self.cut_up(path, &header, bytes, size);
+                let datagram = self.cut_up(way.path, &header, bytes, size);
                 Ok(Departure {
                     datagram,
                     first_piece: true,
@@ -244,13 +263,17 @@ impl Outbox {
         Ok(number)
     }
 
+    /// Copies into the arena, with room behind for a tag.
     fn pack(&mut self, head: &[u8; HEADROOM], payload: &[u8]) -> BytesMut {
-        let needed = HEADROOM + payload.len();
-        if self.arena.capacity() < needed {
-            self.arena.reserve(needed.max(ARENA));
+        let length = HEADROOM + payload.len();
+        if self.arena.capacity() < length + TAG_LEN {
+            self.arena.reserve((length + TAG_LEN).max(ARENA));
         }
         self.arena.extend_from_slice(head);
         self.arena.extend_from_slice(payload);
-        self.arena.split()
+        self.arena.extend_from_slice(&[0; TAG_LEN]);
+        let mut packed = self.arena.split();
+        packed.truncate(length);
+        packed
     }
 }

@@ -7,7 +7,7 @@
 //! from the caller's seed.
 
 use hkdf::Hkdf;
-use lanparty_wire::{Incarnation, MemberId, PeerId, seal::Purpose};
+use lanparty_wire::{Incarnation, MemberId, PeerId, SealedRoom, seal::Purpose};
 use rand_chacha::{
     ChaCha20Rng,
     rand_core::{RngCore, SeedableRng},
@@ -45,8 +45,7 @@ pub struct Party {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Context {
     pub purpose: Purpose,
-    /// The sealed room's id.
-    pub room: [u8; 32],
+    pub room: SealedRoom,
     pub initiator: Party,
     pub responder: Party,
 }
@@ -54,10 +53,10 @@ pub struct Context {
 impl Context {
     /// The bytes that both sides hash.
     pub fn prologue(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(LABEL.len() + 1 + 32 + 2 * 38);
+        let mut out = Vec::with_capacity(LABEL.len() + 1 + SealedRoom::LEN + 2 * 38);
         out.extend_from_slice(LABEL);
         out.push(self.purpose as u8);
-        out.extend_from_slice(&self.room);
+        out.extend_from_slice(self.room.bytes());
         for party in [&self.initiator, &self.responder] {
             out.extend_from_slice(&party.identity.0);
             out.extend_from_slice(&party.member.value().to_be_bytes());
@@ -340,7 +339,7 @@ mod tests {
     fn context() -> Context {
         Context {
             purpose: Purpose::Member,
-            room: [9; 32],
+            room: SealedRoom::from_bytes([9; 25]),
             initiator: party(1),
             responder: party(2),
         }
@@ -380,7 +379,7 @@ mod tests {
         let (_, message) = first();
         let changes: [fn(&mut Context); 8] = [
             |context| context.purpose = Purpose::Admission,
-            |context| context.room[31] ^= 1,
+            |context| context.room = SealedRoom::from_bytes([8; 25]),
             |context| context.initiator.identity = party(3).identity,
             |context| context.initiator.member = party(3).member,
             |context| context.initiator.incarnation.0 += 1,
