@@ -43,9 +43,12 @@ impl Found {
     }
 }
 
-fn find(frame: &[u8]) -> Option<Found> {
-    const SYN: u8 = 0b10;
+const SYNCHRONIZE: u8 = 0b10;
 
+fn find(frame: &[u8]) -> Option<Found> {
+    if is_surely_none(frame) {
+        return None;
+    }
     let packet = Packet::parse(Frame::plain(frame)).ok()?;
     let (ip, ip_header) = match &packet.network {
         Network::V4(ip) => (ip, 20),
@@ -56,7 +59,7 @@ fn find(frame: &[u8]) -> Option<Found> {
         return None;
     };
     let header = bytes.first_chunk::<20>()?;
-    if ip.protocol != protocol::TCP || header[13] & SYN == 0 || !ip.rewritable {
+    if ip.protocol != protocol::TCP || header[13] & SYNCHRONIZE == 0 || !ip.rewritable {
         return None;
     }
     let options = bytes.get(20..usize::from(header[12] >> 4) * 4)?;
@@ -67,6 +70,24 @@ fn find(frame: &[u8]) -> Option<Found> {
         checksum: at + 16,
         is_odd: value % 2 == 1,
     })
+}
+
+/// True for what is most of the traffic, by a look at fixed places: IP without options that carries UDP, or TCP without SYN. What
+/// this does not know is parsed.
+fn is_surely_none(frame: &[u8]) -> bool {
+    const V4: [u8; 3] = [0x08, 0x00, 0x45];
+    const V6: [u8; 2] = [0x86, 0xdd];
+
+    let (protocol, flags) = match frame.get(12..15) {
+        Some(start) if start == V4 => (frame.get(23), frame.get(14 + 20 + 13)),
+        Some(start) if start[..2] == V6 => (frame.get(20), frame.get(14 + 40 + 13)),
+        Some(_) | None => return false,
+    };
+    match (protocol, flags) {
+        (Some(&protocol::UDP), _) => true,
+        (Some(&protocol::TCP), Some(flags)) => flags & SYNCHRONIZE == 0,
+        (Some(_) | None, _) => false,
+    }
 }
 
 /// Where the value of the MSS option stands in `options` (RFC 9293, section 3.1).

@@ -4,54 +4,169 @@
 //! is done here, when a frame is taken out of its queue: by then the budget of the leg is known, and TCP is cut to it. Every
 //! segment is a frame of its own, as the sender's kernel would have sent it (Linux's segmentation offloads document).
 
-use etherparse::checksum::Sum16BitWords;
-use lanparty_wire::{DropReason, Frame, Offload};
+use std::{iter::FusedIterator, ops::DerefMut};
+
+use bytes::BufMut;
+use lanparty_wire::{DropReason, Frame, Offload, checksum::Sum};
 
 use crate::guard::{Network, Packet, Upper, protocol, word};
 
-/// Calls `each` with the finished frames that `frame` stands for, in their order.
+/// The finished frames that `frame` stands for, in their order.
 ///
 /// Segments of TCP are at most `largest` bytes long, headers included. Plain frames and UDP datagrams have the length that they
-/// have; what is over the budget travels in fragments. `scratch` is overwritten; it grows to the longest segment and can
-/// be kept for the next call.
+/// have; what is over the budget travels in fragments.
 ///
 /// # Errors
-/// [`DropReason::BadSuperFrame`] if the frame contradicts its offload, or has headers that leave no room in `largest`. Then `each` was
-/// not called.
+/// [`DropReason::BadSuperFrame`] if the frame contradicts its offload, or has headers that leave no room in `largest`.
+pub fn segments(frame: Frame<'_>, largest: usize) -> Result<Segments<'_>, DropReason> {
+    let source = match frame.offload {
+        Offload::None => Source::Finished(frame.bytes),
+        Offload::ChecksumNeeded { start, offset } => {
+            let (start, offset) = (usize::from(start), usize::from(offset));
+            if start + offset + 2 > frame.bytes.len() {
+                return Err(DropReason::BadSuperFrame);
+            }
+            Source::Unfinished {
+                bytes: frame.bytes,
+                start,
+                offset,
+            }
+        }
+        Offload::TcpSegments { .. } | Offload::UdpSegments { .. } => {
+            Source::Super(SuperFrame::parse(frame, largest).ok_or(DropReason::BadSuperFrame)?)
+        }
+    };
+    Ok(Segments {
+        source,
+        index: 0,
+        rest: Some(0),
+    })
+}
+
+/// Calls `each` with the finished frames that `frame` stands for, in their order.
+///
+/// `scratch` is overwritten; it grows to the longest segment and can be kept for the next call. Where the bytes are copied anyway,
+/// [`segments`] saves a copy.
+///
+/// # Errors
+/// Those of [`segments`]. Then `each` was not called.
 pub fn for_each_segment(
     frame: Frame<'_>,
     largest: usize,
     scratch: &mut Vec<u8>,
     mut each: impl FnMut(&[u8]),
 ) -> Result<(), DropReason> {
-    scratch.clear();
-    match frame.offload {
-        Offload::None => each(frame.bytes),
-        Offload::ChecksumNeeded { start, offset } => {
-            scratch.extend_from_slice(frame.bytes);
-            complete(scratch, start.into(), offset.into()).ok_or(DropReason::BadSuperFrame)?;
-            each(scratch);
+    for segment in segments(frame, largest)? {
+        if let Source::Finished(bytes) = segment.source {
+            each(bytes);
+            continue;
         }
-        Offload::TcpSegments { .. } | Offload::UdpSegments { .. } => {
-            let super_frame = SuperFrame::parse(frame, largest).ok_or(DropReason::BadSuperFrame)?;
-            super_frame.cut(scratch, &mut each);
-        }
+        scratch.clear();
+        segment.append_to(scratch);
+        each(scratch);
     }
     Ok(())
 }
 
-/// Replaces the pseudo header's sum at `start + offset` by the checksum of everything from `start`.
-fn complete(frame: &mut [u8], start: usize, offset: usize) -> Option<()> {
-    let covered = frame.get_mut(start..)?;
+/// Iterates over the finished frames that one frame stands for.
+#[derive(Clone, Debug)]
+pub struct Segments<'a> {
+    source: Source<'a>,
+    index: u16,
+    /// Where the payload of the next segment begins.
+    rest: Option<usize>,
+}
+
+/// A finished frame that is yet to be written.
+#[derive(Clone, Copy, Debug)]
+pub struct Segment<'a> {
+    source: Source<'a>,
+    index: u16,
+    /// Its part of a super-frame's payload.
+    from: usize,
+    to: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Source<'a> {
+    Finished(&'a [u8]),
+    /// The checksum of everything from `start` belongs at `start + offset`, which is inside.
+    Unfinished {
+        bytes: &'a [u8],
+        start: usize,
+        offset: usize,
+    },
+    Super(SuperFrame<'a>),
+}
+
+impl<'a> Iterator for Segments<'a> {
+    type Item = Segment<'a>;
+
+    fn next(&mut self) -> Option<Segment<'a>> {
+        let from = self.rest.take()?;
+        let mut to = 0;
+        if let Source::Super(of) = &self.source {
+            to = (from + of.size).min(of.payload.len());
+            self.rest = (to < of.payload.len()).then_some(to);
+        }
+        let index = self.index;
+        self.index = index.wrapping_add(1);
+        Some(Segment {
+            source: self.source,
+            index,
+            from,
+            to,
+        })
+    }
+}
+
+impl FusedIterator for Segments<'_> {}
+
+impl Segment<'_> {
+    /// Bytes of the finished frame.
+    #[allow(clippy::len_without_is_empty, reason = "a frame has a header")]
+    pub fn len(&self) -> usize {
+        match &self.source {
+            Source::Finished(bytes) | Source::Unfinished { bytes, .. } => bytes.len(),
+            Source::Super(of) => of.header.len() + self.to - self.from,
+        }
+    }
+
+    /// Writes the finished frame behind what `buffer` holds. This is the only copy of its bytes that is made.
+    pub fn append_to<B: BufMut + DerefMut<Target = [u8]>>(&self, buffer: &mut B) {
+        let begin = buffer.len();
+        match &self.source {
+            Source::Finished(bytes) => buffer.put_slice(bytes),
+            Source::Unfinished { bytes, start, offset } => {
+                buffer.put_slice(bytes);
+                complete(&mut buffer[begin + start..], *offset);
+            }
+            Source::Super(of) => {
+                buffer.put_slice(of.header);
+                buffer.put_slice(&of.payload[self.from..self.to]);
+                of.finish(&mut buffer[begin..], self);
+            }
+        }
+    }
+}
+
+/// Replaces the pseudo header's sum at `offset` by the checksum of it all.
+fn complete(covered: &mut [u8], offset: usize) {
     // The sum that stands there is part of what is summed.
-    let checksum = Sum16BitWords::new()
-        .add_slice(covered)
-        .to_ones_complement_with_no_zero();
-    *covered.get_mut(offset..)?.first_chunk_mut()? = checksum.to_ne_bytes();
-    Some(())
+    put(
+        covered,
+        offset,
+        without_zero(Sum::new().add_bytes(covered).checksum()),
+    );
+}
+
+/// Zero, which means "none" in UDP, in its other form (RFC 768).
+fn without_zero(checksum: u16) -> u16 {
+    if checksum == 0 { 0xffff } else { checksum }
 }
 
 /// A super-frame whose headers were found to be what its offload says.
+#[derive(Clone, Copy, Debug)]
 struct SuperFrame<'a> {
     header: &'a [u8],
     payload: &'a [u8],
@@ -59,7 +174,8 @@ struct SuperFrame<'a> {
     size: usize,
     network: usize,
     transport: usize,
-    addresses: &'a [u8],
+    /// Addresses and protocol of the pseudo header, which all segments have in common.
+    pseudo: Sum,
     is_v6: bool,
     is_tcp: bool,
 }
@@ -107,37 +223,22 @@ impl<'a> SuperFrame<'a> {
             size,
             network: ip.at,
             transport,
-            addresses: ip.addresses,
+            pseudo: Sum::new().add_bytes(ip.addresses).add_word(wanted.into()),
             is_v6,
             is_tcp,
         })
     }
 
-    fn cut(&self, scratch: &mut Vec<u8>, each: &mut impl FnMut(&[u8])) {
-        scratch.reserve(self.header.len() + self.size.min(self.payload.len()));
-        let mut index: u16 = 0;
-        let mut offset = 0;
-        loop {
-            let end = (offset + self.size).min(self.payload.len());
-            let is_last = end == self.payload.len();
-            scratch.clear();
-            scratch.extend_from_slice(self.header);
-            scratch.extend_from_slice(&self.payload[offset..end]);
-            self.finish_network(scratch, index);
-            if self.is_tcp {
-                self.finish_tcp(scratch, offset, is_last);
-            } else {
-                let len = scratch.len() - self.transport;
-                put(scratch, self.transport + 4, len as u16);
-            }
-            self.finish_transport_checksum(scratch);
-            each(scratch);
-            if is_last {
-                return;
-            }
-            index = index.wrapping_add(1);
-            offset = end;
+    /// Makes the headers of `segment`, which are copies of the super-frame's, its own.
+    fn finish(&self, bytes: &mut [u8], segment: &Segment<'_>) {
+        self.finish_network(bytes, segment.index);
+        if self.is_tcp {
+            self.finish_tcp(bytes, segment.from, segment.to == self.payload.len());
+        } else {
+            let len = bytes.len() - self.transport;
+            put(bytes, self.transport + 4, len as u16);
         }
+        self.finish_transport_checksum(bytes);
     }
 
     /// Lengths, and for IPv4 the identification, which counts as if the sender had sent one by one, and the checksum.
@@ -151,8 +252,8 @@ impl<'a> SuperFrame<'a> {
         put(segment, self.network + 2, len as u16);
         put(segment, self.network + 4, identification.wrapping_add(index));
         put(segment, self.network + 10, 0);
-        let sum = Sum16BitWords::new().add_slice(&segment[self.network..self.transport]);
-        put(segment, self.network + 10, u16::from_be(sum.ones_complement()));
+        let sum = Sum::new().add_bytes(&segment[self.network..self.transport]);
+        put(segment, self.network + 10, sum.checksum());
     }
 
     /// The sequence number moves on; CWR is the first segment's (RFC 3168, section 6.1.2), FIN and PSH are the last one's.
@@ -176,22 +277,20 @@ impl<'a> SuperFrame<'a> {
     }
 
     fn finish_transport_checksum(&self, segment: &mut [u8]) {
-        let (protocol, at) = match self.is_tcp {
-            true => (protocol::TCP, self.transport + 16),
-            false => (protocol::UDP, self.transport + 6),
-        };
+        let at = self.transport + if self.is_tcp { 16 } else { 6 };
         put(segment, at, 0);
-        let len = segment.len() - self.transport;
-        let sum = Sum16BitWords::new()
-            .add_slice(self.addresses)
-            .add_2bytes([0, protocol])
-            .add_2bytes((len as u16).to_be_bytes())
-            .add_slice(&segment[self.transport..]);
-        put(segment, at, u16::from_be(sum.to_ones_complement_with_no_zero()));
+        let covered = &segment[self.transport..];
+        let sum = self.pseudo.add_word(covered.len() as u16).add_bytes(covered);
+        // TCP has no other form of zero, and kernels leave it.
+        let checksum = match self.is_tcp {
+            true => sum.checksum(),
+            false => without_zero(sum.checksum()),
+        };
+        put(segment, at, checksum);
     }
 }
 
-/// Writes a field whose place [`SuperFrame::parse`] has found to be inside.
+/// Writes a field whose place [`segments`] has found to be inside.
 fn put(segment: &mut [u8], at: usize, value: u16) {
     segment[at..at + 2].copy_from_slice(&value.to_be_bytes());
 }

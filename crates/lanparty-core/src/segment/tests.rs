@@ -1,5 +1,6 @@
 //! Super-frames in, finished frames out, checked by arithmetic that shares nothing with the code.
 
+use bytes::BytesMut;
 use proptest::prelude::*;
 
 use super::*;
@@ -75,6 +76,16 @@ fn a_checksum_that_comes_out_as_zero_is_sent_as_ones() {
     )
     .unwrap();
     assert_eq!(frames[0][40..42], [0xff, 0xff]);
+}
+
+#[test]
+fn a_tcp_checksum_that_comes_out_as_zero_stays_so() {
+    let mut bytes = v4(&ipv4(TCP, &[], &tcp((1, 2), ACK, &[], &[0; 4])));
+    let sum = transport_checksum(&bytes, 20, TCP);
+    bytes[54..56].copy_from_slice(&sum.to_be_bytes());
+    let frames = cut(tcp_super(&bytes, 400, 54), 1500).unwrap();
+    assert_eq!(frames[0][50..52], [0, 0]);
+    assert_eq!(transport_checksum(&frames[0], 20, TCP), 0);
 }
 
 #[test]
@@ -268,6 +279,21 @@ fn cut(frame: Frame<'_>, largest: usize) -> Result<Vec<Vec<u8>>, DropReason> {
         frames.push(segment.to_vec())
     });
     assert!(outcome.is_ok() || frames.is_empty());
+    // Written behind each other into one buffer they are the same.
+    let mut arena = BytesMut::from(&b"before"[..]);
+    let mut rest = frames.iter();
+    match segments(frame, largest) {
+        Ok(segments) => {
+            for segment in segments {
+                let begin = arena.len();
+                segment.append_to(&mut arena);
+                assert_eq!(segment.len(), arena.len() - begin);
+                assert_eq!(Some(&arena[begin..]), rest.next().map(Vec::as_slice));
+            }
+        }
+        Err(reason) => assert_eq!(outcome, Err(reason)),
+    }
+    assert!(rest.next().is_none() && arena.starts_with(b"before"));
     outcome.map(|()| frames)
 }
 
