@@ -4,6 +4,7 @@
 //! thread or environment in here (clippy and a wasm32 build prove it), so that a party of thirty behind NATs is an
 //! ordinary test in virtual time.
 
+pub mod admission;
 pub mod codel;
 pub mod ecn;
 pub mod fragment;

@@ -7,6 +7,7 @@ mod address;
 mod admission;
 pub mod checksum;
 mod class;
+mod code_message;
 pub mod control;
 mod frame;
 mod header;
@@ -29,6 +30,7 @@ mod unix_time;
 pub use address::{AddressError, DEFAULT_RELAY_PORT, ListenAddress, RelayAddress};
 pub use admission::{AdmissionAnswer, AdmissionFormError, AdmissionRefusal, AdmissionRequest, Proof};
 pub use class::Class;
+pub use code_message::{CONFIRMATION_LEN, CodeMessage, CodeMessageError, MAX_GRANT, PAKE_LEN};
 pub use frame::{ETHERNET_HEADER_LEN, EtherView, Frame, FrameError, MIN_FRAME_LEN, Offload, ethertype};
 pub use header::{
     FRAGMENT_HEADER_LEN, FragmentHeader, HEADER_LEN, Header, HeaderError, Kind, MAX_SEQUENCE, TAG_LEN,

@@ -4,7 +4,8 @@
 
 use bytes::BytesMut;
 use lanparty_wire::{
-    Class, Destination, EtherView, FragmentHeader, Header, Kind, MemberId, control::Message, ethertype,
+    AdmissionRequest, Class, Destination, EtherView, FragmentHeader, Header, HostKey, Invite, InviteId, Kind,
+    MemberId, Membership, Roster, UnixTime, control::Message, ethertype,
 };
 
 const PAGE: &str = include_str!("../../../docs/protocol.md");
@@ -146,6 +147,53 @@ fn the_numbers_in_the_text_are_the_codes() {
     ] {
         assert!(PAGE.contains(&said), "the page does not say {said:?}");
     }
+}
+
+#[test]
+fn the_invites_are_read_as_described() {
+    let invites: Vec<Invite> = blocks("invite").map(|text| text.parse().unwrap()).collect();
+    let [link, page] = invites.as_slice() else {
+        panic!("{invites:?}")
+    };
+    assert_eq!(link, page);
+    assert_eq!(blocks("invite").next(), Some(link.to_string().as_str()));
+    assert_eq!(link.host, host().peer_id());
+    assert!(PAGE.contains(&format!("{}\n{}\n", link.host, link.room())));
+    assert_eq!((link.id, link.one_use, link.approval), (InviteId(7), true, false));
+    assert_eq!(link.expires, Some(UnixTime(2_000_000_000)));
+}
+
+#[test]
+fn the_signed_papers_are_what_we_sign() {
+    let room = host().room();
+    let membership = Membership::verify(&room, &paper("membership")).unwrap();
+    let again = Membership::sign(&host(), membership.issued(), membership.member());
+    assert_eq!(again, membership);
+    assert_eq!(
+        (membership.member().id, membership.member().name.as_str()),
+        (member(513), "bob")
+    );
+    let roster = Roster::verify(&room, &paper("roster")).unwrap();
+    assert_eq!(
+        Roster::sign(&host(), roster.content().clone()),
+        Some(roster.clone())
+    );
+    assert_eq!(roster.content().number, 2_000_000_001);
+    let request = AdmissionRequest::decode(&paper("request")).unwrap();
+    assert_eq!(request.encode(), paper("request"));
+    assert_eq!((request.member, request.name.as_str()), (member(513), "ada"));
+}
+
+fn host() -> HostKey {
+    HostKey::from_seed(&[1; 32])
+}
+
+fn paper(kind: &str) -> Vec<u8> {
+    let text = blocks(&format!("paper {kind}")).next().unwrap();
+    let digits = text.as_bytes().chunks_exact(2);
+    digits
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect()
 }
 
 /// The contents of the page's code blocks of one kind.

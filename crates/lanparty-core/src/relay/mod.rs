@@ -8,6 +8,7 @@
 //! room whole frames pass the same guard as at the endpoints. It is not the last word either; the LAN gateway is.
 
 mod ingress;
+mod numbers;
 mod reservation;
 mod room;
 mod rooms;
@@ -15,6 +16,7 @@ mod roster;
 
 pub use ingress::{Forward, Ingress, IngressConfig};
 pub use lanparty_wire::UnixTime;
+pub use numbers::{LookupRefusal, Numbers};
 pub use reservation::{SavedReservation, SavedRoom, SavedRooms};
 pub use room::plain_words;
 pub use rooms::{Admission, Departure, Join, Refusal, RoomLimits, Rooms, Seat};

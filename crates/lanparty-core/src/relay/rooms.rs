@@ -386,7 +386,7 @@ fn check_hello(hello: &Hello) -> Result<(), Refusal> {
 }
 
 /// What counts as one address: a site's /64 of IPv6, because any host there can have as many as it likes.
-fn network_of(address: IpAddr) -> IpAddr {
+pub(super) fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),

@@ -1,0 +1,16 @@
+//! Who is in a sealed room: the host decides and signs, members believe the newest signed roster only.
+//!
+//! [`Host`] turns requests and the host's own wishes into memberships and rosters. [`RosterKeeper`] is what every member, and the
+//! relay, holds of them. [`CodeDesk`] and [`CodeTry`] are the two sides of a short code. Time and randomness are arguments.
+
+mod code;
+mod host;
+mod invites;
+mod keeper;
+mod state;
+
+pub use code::{CodeDesk, CodeOutcome, CodeStep, CodeTry, Grant};
+pub use host::{Host, HostConfig, HostEvent, Waiting};
+pub use invites::{HostInvite, InviteStatus, NewInvite, TooManyInvites};
+pub use keeper::{RosterCounters, RosterKeeper, RosterNews, RosterRefusal, SavedMembership};
+pub use state::{HostState, StateError};
