@@ -261,6 +261,10 @@ fn handle(relay: &Relay, member: &Member, joined: &Joined, message: Message) {
         | Message::Joined { .. }
         | Message::Left { .. }
         | Message::Goodbye { .. }
+        | Message::Roster { .. }
+        | Message::ShortNumbers { .. }
+        | Message::Lookup { .. }
+        | Message::Found { .. }
         | Message::Unknown => {
             tracing::debug!(room = %seat.room, member = %seat.member, "a control message without meaning here");
         }

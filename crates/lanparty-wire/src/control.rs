@@ -10,8 +10,8 @@ use bytes::{Buf, BytesMut};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
-    DropReason, GroupHandle, Incarnation, LeaveReason, Mac, MemberId, PeerId, RejectReason, RoomId, VERSION,
-    mtu,
+    DropReason, GroupHandle, Incarnation, LeaveReason, Mac, MemberId, PeerId, RejectReason, RoomId,
+    SealedRoom, ShortNumber, VERSION, mtu,
 };
 
 /// The largest message in bytes, without its length prefix.
@@ -173,6 +173,24 @@ pub enum Message {
         to: MemberId,
         data: String,
     },
+    /// A sealed room's roster in base64: from its host to the relay, from the relay to every member, and from a member that knows
+    /// a newer one than the relay. Whoever gets it verifies it.
+    Roster {
+        data: String,
+    },
+    /// The numbers of a host's short codes, all of them each time; the relay answers with those that it now has.
+    ShortNumbers {
+        numbers: Vec<ShortNumber>,
+    },
+    /// Asks the relay, instead of a hello, which room a short code's number leads to.
+    Lookup {
+        number: ShortNumber,
+    },
+    /// The answer to a lookup; a hello may follow. The other answer is a reject.
+    Found {
+        number: ShortNumber,
+        room: SealedRoom,
+    },
     Stats(Stats),
     Goodbye {
         reason: LeaveReason,
@@ -268,6 +286,10 @@ impl Message {
             | Message::LanLink { .. }
             | Message::Group { .. }
             | Message::Envelope { .. }
+            | Message::Roster { .. }
+            | Message::ShortNumbers { .. }
+            | Message::Lookup { .. }
+            | Message::Found { .. }
             | Message::Stats(_)
             | Message::Goodbye { .. }
             | Message::Unknown => Ok(()),

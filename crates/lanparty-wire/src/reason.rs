@@ -309,6 +309,8 @@ pub enum RejectReason {
     ShuttingDown,
     /// A sealed room's LAN gateway can only be the host whose key the room's name is made from.
     NotTheHost,
+    /// No room has this short code's number now.
+    UnknownCode,
     /// A reason that this version does not know.
     #[serde(other)]
     Unknown,
@@ -342,6 +344,9 @@ impl RejectReason {
             RejectReason::NotTheHost => {
                 "the room belongs to another host's key; restore that host's identity, or open a room of your own"
             }
+            RejectReason::UnknownCode => {
+                "nobody shows this short code at the relay now; ask the host to read the one on the screen"
+            }
             RejectReason::Unknown => {
                 "the relay refused for a reason that this version does not know; update it"
             }
@@ -361,6 +366,7 @@ impl RejectReason {
             | RejectReason::BadHello
             | RejectReason::InvalidMac
             | RejectReason::NotTheHost
+            | RejectReason::UnknownCode
             | RejectReason::Unknown => false,
         }
     }

@@ -31,8 +31,21 @@ fn every_message_of_the_page_is_what_we_say_and_understand() {
     assert_eq!(
         types,
         [
-            "hello", "welcome", "reject", "joined", "left", "budget", "lan_link", "group", "envelope",
-            "stats", "goodbye"
+            "hello",
+            "welcome",
+            "reject",
+            "joined",
+            "left",
+            "budget",
+            "lan_link",
+            "group",
+            "envelope",
+            "roster",
+            "short_numbers",
+            "lookup",
+            "found",
+            "stats",
+            "goodbye"
         ]
     );
 }

@@ -53,6 +53,10 @@ impl<F: Forwarding> Node<F> {
             | Message::Envelope { from: None, .. }
             | Message::Stats(_)
             | Message::Goodbye { .. }
+            | Message::Roster { .. }
+            | Message::ShortNumbers { .. }
+            | Message::Lookup { .. }
+            | Message::Found { .. }
             | Message::Unknown => {}
         }
     }

@@ -242,6 +242,10 @@ impl<F: Forwarding> World<F> {
             | Message::Envelope { .. }
             | Message::Stats(_)
             | Message::Goodbye { .. }
+            | Message::Roster { .. }
+            | Message::ShortNumbers { .. }
+            | Message::Lookup { .. }
+            | Message::Found { .. }
             | Message::Unknown => {}
         }
         node.handle_control(now, message);
