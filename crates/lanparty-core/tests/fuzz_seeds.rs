@@ -9,6 +9,10 @@ mod fragment;
 mod frame_view;
 #[path = "../../../fuzz/bodies/guard.rs"]
 mod guard;
+#[path = "../../../fuzz/bodies/handshake.rs"]
+mod handshake;
+#[path = "../../../fuzz/bodies/parcel.rs"]
+mod parcel;
 #[path = "../../../fuzz/bodies/segment.rs"]
 mod segment;
 
@@ -25,6 +29,16 @@ fn frame_view_seeds_hold() {
 #[test]
 fn guard_seeds_hold() {
     replay("guard", guard::run);
+}
+
+#[test]
+fn handshake_seeds_hold() {
+    replay("handshake", handshake::run);
+}
+
+#[test]
+fn parcel_seeds_hold() {
+    replay("parcel", parcel::run);
 }
 
 #[test]

@@ -11,6 +11,8 @@ pub(crate) mod link;
 mod sealing;
 mod sender;
 mod session;
+#[cfg(test)]
+mod vectors;
 
 use std::time::Duration;
 
