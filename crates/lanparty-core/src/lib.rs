@@ -12,6 +12,7 @@ pub mod guard;
 pub mod host;
 pub mod mss;
 pub mod node;
+pub mod redundancy;
 pub mod relay;
 pub mod replay;
 pub mod scheduler;

@@ -97,6 +97,12 @@ impl FlowId {
         }
     }
 
+    /// A number for tables of flows that may share their entries.
+    pub(crate) fn spread(self) -> usize {
+        let mixed = (self.key ^ u32::from(self.member)).wrapping_mul(0x9e37_79b9);
+        (mixed >> 16) as usize
+    }
+
     /// Interactive and bulk packets of a flow are one queue; the other classes keep their order for themselves.
     fn lane(self, class: Class) -> u32 {
         let lane = match class {

@@ -166,6 +166,42 @@ fn flooders_do_not_delay_a_player_on_somebodys_downlink() {
 }
 
 #[test]
+fn small_packets_survive_a_last_mile_that_loses_two_percent() {
+    let lossy = WorldConfig {
+        link: LinkConfig {
+            latency: Duration::from_millis(15),
+            loss: 0.02,
+            bytes_per_second: Some(2_500_000),
+            ..LinkConfig::PERFECT
+        },
+        ..WorldConfig::seeded(13)
+    };
+    let mut party = Party::with_players(World::new(lossy), 2);
+    let (host, player) = (party.hosts[0], party.players[0]);
+    for round in 0..12_000 {
+        // A game of sixty updates a second each way, a minute to get warm, then two that count.
+        let flow = 1 + u16::from(round >= 4_000);
+        party.world.send(player, Target::One(host), flow, 120);
+        party.world.send(host, Target::One(player), flow, 260);
+        party.world.run_for(Duration::from_micros(16_667));
+    }
+    party.world.settle();
+    for station in [host, player] {
+        let (due, got) = party.world.delivered(station, 2);
+        assert!(due > 7_900, "{due}");
+        let lost = (due - got) as f64 / due as f64;
+        assert!(lost <= 0.0002, "{station:?} misses {} of {due}", due - got);
+        let (due, got) = party.world.delivered(station, 1);
+        assert!(
+            got < due,
+            "without copies it would lose 4 %, and at first there are none"
+        );
+    }
+    let result = party.world.verdict();
+    assert!(result.is_ok(), "{result:?}");
+}
+
+#[test]
 fn a_busy_lan_is_not_held_to_what_one_player_may_send() {
     let perfect = WorldConfig {
         link: LinkConfig::PERFECT,

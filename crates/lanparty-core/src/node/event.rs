@@ -79,6 +79,8 @@ impl RefreshReason {
 pub enum Wake {
     /// A fragmented frame has waited long enough for its rest.
     Reassembly,
+    /// A second copy of a small packet is due for a path that has room.
+    Copy,
     /// A probe to the LAN gateway is due.
     Probe,
     /// An address must be shown to the LAN's switches again.

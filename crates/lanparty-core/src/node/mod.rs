@@ -36,7 +36,7 @@ use std::{
 
 use bytes::Bytes;
 use lanparty_wire::{
-    DropCounters, DropReason, Incarnation, Mac, MemberId,
+    Class, DropCounters, DropReason, Header, Incarnation, Mac, MemberId,
     control::{Member, Role},
 };
 
@@ -55,6 +55,8 @@ use self::{
 };
 use crate::{
     guard::{Guard, Limits, Origin},
+    redundancy::{self, Redundancy},
+    scheduler::FlowId,
     seal::Sealing,
     switch::{Forwarding, Switch},
 };
@@ -109,6 +111,8 @@ pub struct Node<F = Switch> {
     outbox: Outbox,
     /// Present in a sealed room.
     sealing: Option<Sealing>,
+    /// Second copies on the active path.
+    copies: Redundancy<Bytes>,
     prober: Option<Prober>,
     cam: CamRefresh,
     broadcast: BroadcastWatch,
@@ -147,6 +151,7 @@ impl<F: Forwarding> Node<F> {
             paths: Paths::default(),
             outbox: Outbox::new(),
             sealing: None,
+            copies: Redundancy::new(redundancy::Mode::default()),
             prober: None,
             cam: CamRefresh::default(),
             broadcast: BroadcastWatch::default(),
@@ -166,6 +171,24 @@ impl<F: Forwarding> Node<F> {
     /// A path can carry datagrams of up to `budget` bytes, as its hello has told the room. The newest path takes the frames.
     pub fn path_up(&mut self, now: Instant, path: PathId, budget: u16) {
         self.paths.up(now, path, budget);
+        self.copies.reset();
+    }
+
+    /// Whether small packets are sent twice; [`redundancy::Mode::Auto`] if nothing is said.
+    pub fn set_redundancy(&mut self, mode: redundancy::Mode) {
+        self.copies.set_mode(mode);
+    }
+
+    /// What QUIC has counted on a path since it is there: packets sent, and packets lost. To be told about once a second.
+    pub fn path_stats(&mut self, now: Instant, path: PathId, sent: u64, lost: u64) {
+        if self.paths.active() == Some(path) {
+            self.copies.note_stats(now, sent, lost);
+        }
+    }
+
+    /// The share of packets that the active path has lost within the last half minute, and whether small packets are sent twice for it.
+    pub fn loss(&self) -> (f64, bool) {
+        (self.copies.loss(), self.copies.is_on())
     }
 
     /// A path carries `budget` bytes from now on.
@@ -176,6 +199,9 @@ impl<F: Forwarding> Node<F> {
 
     /// A path is gone.
     pub fn path_down(&mut self, _now: Instant, path: PathId) {
+        if self.paths.active() == Some(path) {
+            self.copies.reset();
+        }
         self.paths.down(path);
         self.outbox.path_down(path, &mut self.counters.drops);
         if self.paths.is_empty() {
@@ -195,6 +221,7 @@ impl<F: Forwarding> Node<F> {
                 .filter_map(|peer| peer.reassembler.poll_timeout())
                 .min();
         }
+        self.copies.handle_timeout(now);
         while let Some(mac) = self.cam.poll(now) {
             self.refresh(mac, RefreshReason::Periodic);
         }
@@ -213,7 +240,15 @@ impl<F: Forwarding> Node<F> {
     pub fn poll_transmit(&mut self, now: Instant, path: PathId) -> Option<Bytes> {
         let me = self.me.as_ref()?;
         let own_budget = self.paths.budget(path)?;
-        let departure = if self.paths.active() == Some(path) {
+        let is_active = self.paths.active() == Some(path);
+        let departure = if let Some(piece) = self.outbox.next_piece(path) {
+            piece.into()
+        } else if !is_active {
+            return None;
+        } else if let Some(copy) = self.copies.poll(now) {
+            self.counters.duplicates_out += 1;
+            copy.into()
+        } else {
             let mut way = Way {
                 now,
                 me,
@@ -222,9 +257,9 @@ impl<F: Forwarding> Node<F> {
                 peers: &mut self.peers,
                 sealing: self.sealing.as_mut(),
             };
-            self.outbox.pop(&mut way, &mut self.counters.drops)?
-        } else {
-            self.outbox.next_piece(path)?.into()
+            let departure = self.outbox.pop(&mut way, &mut self.counters.drops)?;
+            copy_later(&mut self.copies, now, &departure.datagram);
+            departure
         };
         self.counters.datagrams_out += 1;
         self.counters.bytes_out += departure.datagram.len() as u64;
@@ -234,7 +269,8 @@ impl<F: Forwarding> Node<F> {
 
     /// True if [`Node::poll_transmit`] is worth calling.
     pub fn has_transmit(&self, path: PathId) -> bool {
-        self.me.is_some() && self.outbox.has(path, self.paths.active() == Some(path))
+        let is_active = self.paths.active() == Some(path);
+        self.me.is_some() && (self.outbox.has(path, is_active) || is_active && self.copies.has_waiting())
     }
 
     /// When to call [`Node::handle_timeout`], and why.
@@ -246,6 +282,7 @@ impl<F: Forwarding> Node<F> {
             .map(Prober::due);
         [
             (self.reassembly_due, Wake::Reassembly),
+            (self.copies.poll_timeout(), Wake::Copy),
             (probe, Wake::Probe),
             (self.cam.due(), Wake::CamRefresh),
             (self.broadcast.due(), Wake::Broadcast),
@@ -322,6 +359,22 @@ impl<F: Forwarding> Node<F> {
             self.outbox
                 .queue(now, Label::probe(target), &probe.encode(), |_| {}, drops);
         }
+    }
+}
+
+/// Tells of a datagram that leaves, so that a copy of it may follow. Pieces are left out: they are parts of what is large.
+fn copy_later(copies: &mut Redundancy<Bytes>, now: Instant, datagram: &Bytes) {
+    if !copies.is_on() {
+        return;
+    }
+    if let Ok((header, _)) = Header::decode(datagram) {
+        let class = if header.fragment {
+            Class::Bulk
+        } else {
+            header.class
+        };
+        let flow = FlowId::to(header.destination, u16::from(header.flow));
+        copies.push(now, class, flow, datagram.len(), datagram);
     }
 }
 

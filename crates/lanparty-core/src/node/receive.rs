@@ -48,6 +48,11 @@ impl<F: Forwarding> Node<F> {
             Ok(Place::Nowhere) => Ok(Delivery::Nothing),
             Ok(Place::Datagram) => Ok(Delivery::Frame(&datagram[HEADER_LEN..])),
             Ok(Place::Buffer) => Ok(Delivery::Frame(&self.buffer)),
+            // A second copy, and as it should be.
+            Err(DropReason::Duplicate) => {
+                self.counters.duplicates_in += 1;
+                Err(DropReason::Duplicate)
+            }
             Err(reason) => {
                 self.counters.drops.count(reason);
                 self.drop_log.datagram(now, datagram, reason);
@@ -73,6 +78,7 @@ impl<F: Forwarding> Node<F> {
         let sealed = me.sealed;
         let result = self.accept(now, &header, rest, sealed);
         if let Err(reason) = result
+            && reason != DropReason::Duplicate
             && let Some(peer) = self.peers.get_mut(header.source)
         {
             peer.drops.count(reason);

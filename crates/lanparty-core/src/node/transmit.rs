@@ -144,11 +144,8 @@ impl Outbox {
         });
     }
 
-    /// The next datagram for the way's path.
+    /// The next datagram for the way's path, after its pieces.
     pub fn pop(&mut self, way: &mut Way<'_>, drops: &mut DropCounters) -> Option<Departure> {
-        if let Some(piece) = self.next_piece(way.path) {
-            return Some(piece.into());
-        }
         loop {
             let mark = |packet: &mut Packet| ecn::mark(&mut packet.bytes[HEADROOM..]);
             let late = |_| drops.count(DropReason::QueueDelay);
@@ -160,7 +157,7 @@ impl Outbox {
         }
     }
 
-    /// True if [`Outbox::pop`] has something for `path`; `active` if it is the path that frames take.
+    /// True if [`Outbox::next_piece`] or [`Outbox::pop`] has something for `path`; `active` if it is the path that frames take.
     pub fn has(&self, path: PathId, active: bool) -> bool {
         self.pieces.iter().any(|&(of, _)| of == path) || active && !self.scheduler.is_empty()
     }
@@ -182,7 +179,7 @@ impl Outbox {
         self.scheduler.drain(|_| drops.count(DropReason::NoPath));
     }
 
-    /// The pieces of `path` alone, for a path that takes no new frames.
+    /// The pieces of `path`, which go before anything else.
     pub fn next_piece(&mut self, path: PathId) -> Option<Bytes> {
         let at = self.pieces.iter().position(|&(of, _)| of == path)?;
         self.pieces.remove(at).map(|(_, datagram)| datagram)

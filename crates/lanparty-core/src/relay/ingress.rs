@@ -15,6 +15,7 @@ use lanparty_wire::{
 use super::{Roster, Targets};
 use crate::{
     guard::{Bucket, ByteBucket, Guard, Limits, Origin},
+    redundancy::Seen,
     scheduler::FlowId,
 };
 
@@ -45,6 +46,8 @@ pub struct Ingress {
     flood: Bucket,
     bandwidth: ByteBucket,
     malformed: Malformed,
+    seen: Seen,
+    duplicates: u64,
     drops: DropCounters,
     datagrams: u64,
     bytes: u64,
@@ -87,6 +90,8 @@ impl Ingress {
                 count: 0,
                 since: now,
             },
+            seen: Seen::default(),
+            duplicates: 0,
             drops: DropCounters::default(),
             datagrams: 0,
             bytes: 0,
@@ -107,6 +112,10 @@ impl Ingress {
         self.bytes += datagram.len() as u64;
         let decision = self.decide(now, datagram, roster);
         if let Err(reason) = decision {
+            if reason == DropReason::Duplicate {
+                self.duplicates += 1;
+                return decision;
+            }
             self.drops.count(reason);
             if reason == DropReason::Malformed {
                 self.malformed.count(now);
@@ -123,6 +132,11 @@ impl Ingress {
     /// Malformed datagrams within the window that counts.
     pub fn malformed(&self) -> u32 {
         self.malformed.count
+    }
+
+    /// Second copies that have arrived beside the first: what the member's leg would have lost without them is not known. No drops.
+    pub fn duplicates(&self) -> u64 {
+        self.duplicates
     }
 
     /// What was dropped, by reason.
@@ -158,6 +172,10 @@ impl Ingress {
             return Err(DropReason::WrongKey);
         }
         let targets = roster.targets(source, header.destination)?;
+        // Each leg pays for its own losses only, and a copy is nothing that its sender says too much.
+        if self.seen.is_copy(&header) {
+            return Err(DropReason::Duplicate);
+        }
         self.take(now, &header, datagram.len())?;
         let class = self.inspect(now, &header, payload)?;
         Ok(Forward {

@@ -55,6 +55,8 @@ pub struct Link {
     random: SmallRng,
     /// Until when the sender's side is busy.
     busy_until: Duration,
+    sent: u64,
+    lost: u64,
     /// When the last one arrives that nothing may overtake.
     last_arrival: Duration,
 }
@@ -65,6 +67,8 @@ impl Link {
             config,
             random: SmallRng::seed_from_u64(seed),
             busy_until: Duration::ZERO,
+            sent: 0,
+            lost: 0,
             last_arrival: Duration::ZERO,
         }
     }
@@ -78,7 +82,9 @@ impl Link {
     pub fn send(&mut self, now: Duration, bytes: usize) -> Fate {
         let departure = self.free_at(now) + self.serialization(bytes);
         self.busy_until = departure;
+        self.sent += 1;
         if self.random.random_bool(self.config.loss) {
+            self.lost += 1;
             return Fate::Lost;
         }
         let arrival = departure + self.config.latency + self.up_to(self.config.jitter);
@@ -87,6 +93,11 @@ impl Link {
         }
         self.last_arrival = self.last_arrival.max(arrival);
         Fate::Arrives(self.last_arrival)
+    }
+
+    /// Datagrams sent, and how many of them were lost: what QUIC would have counted.
+    pub fn stats(&self) -> (u64, u64) {
+        (self.sent, self.lost)
     }
 
     /// When a message of the reliable stream arrives: in order, and late if it had to be sent again.

@@ -201,6 +201,11 @@ impl<F: Forwarding> World<F> {
         self.ledger.last(station, flow)
     }
 
+    /// How many frames of a flow a station was to get, and how many of those it got.
+    pub fn delivered(&self, station: Station, flow: u16) -> (usize, usize) {
+        self.ledger.delivered(station, flow)
+    }
+
     /// What was sent and what arrived.
     ///
     /// # Errors

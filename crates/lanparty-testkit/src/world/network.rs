@@ -67,6 +67,10 @@ pub(super) enum Event {
     DownFree {
         conn: Conn,
     },
+    /// A second copy for a member is due.
+    CopyDue {
+        conn: Conn,
+    },
     Wake {
         seat: usize,
         at: Duration,
@@ -166,6 +170,7 @@ impl<F: Forwarding> World<F> {
                 self.connections[conn.0].down_waits = false;
                 self.pump_down(conn);
             }
+            Event::CopyDue { conn } => self.pump_down(conn),
             Event::Wake { seat, at } => self.wake(seat, at),
         }
     }
@@ -191,24 +196,30 @@ impl<F: Forwarding> World<F> {
                 }
                 return;
             }
+            let (sent, lost) = connection.up.stats();
+            node.path_stats(now, path(conn), sent, lost);
+            let copies = node.counters().duplicates_out;
             let Some(bytes) = node.poll_transmit(now, path(conn)) else {
                 return;
             };
+            let is_copy = node.counters().duplicates_out > copies;
             let frame = connection.frame_of(&bytes);
             let parcel = Parcel {
                 bytes,
                 frame,
                 arrival: 0,
             };
-            self.send_up(conn, parcel);
+            self.send_up(conn, parcel, is_copy);
         }
     }
 
-    fn send_up(&mut self, conn: Conn, parcel: Parcel) {
+    fn send_up(&mut self, conn: Conn, parcel: Parcel, is_copy: bool) {
         self.trace.note(self.now, b'u', conn.0 as u64, &parcel.bytes);
         let connection = &mut self.connections[conn.0];
-        if let Some(frame) = parcel.frame {
-            self.ledger.left_sender(connection.seat, frame);
+        match parcel.frame {
+            Some(frame) if is_copy => self.ledger.copied(frame),
+            Some(frame) => self.ledger.left_sender(connection.seat, frame),
+            None => {}
         }
         let mapping = connection.mapping;
         match connection.up.send(self.now, parcel.bytes.len()) {
@@ -265,11 +276,11 @@ impl<F: Forwarding> World<F> {
     /// Sends what the relay has for a target, as long as the line has room.
     fn pump_down(&mut self, conn: Conn) {
         let now = self.instant();
-        while self.relay.has(conn) {
+        loop {
             let connection = &mut self.connections[conn.0];
             let free = connection.down.free_at(self.now);
             if free > self.now {
-                if !std::mem::replace(&mut connection.down_waits, true) {
+                if self.relay.has(conn) && !std::mem::replace(&mut connection.down_waits, true) {
                     self.agenda.put(free, Event::DownFree { conn });
                 }
                 return;
@@ -281,12 +292,25 @@ impl<F: Forwarding> World<F> {
                     ledger.dropped(frame, "relay", lanparty_wire::DropReason::QueueDelay);
                 }
             };
-            let Some(parcel) = self.relay.pop(now, conn, late) else {
-                return;
+            let parcel = match self.relay.pop_copy(now, conn, connection.down.stats()) {
+                Some(copy) => {
+                    copy.frame.into_iter().for_each(|frame| ledger.copied(frame));
+                    copy
+                }
+                None => {
+                    let Some(parcel) = self.relay.pop(now, conn, late) else {
+                        return;
+                    };
+                    if let Some(frame) = parcel.frame {
+                        self.ledger.left_relay(conn, frame, parcel.arrival);
+                    }
+                    if let Some(due) = self.relay.copy_due(now, conn) {
+                        let due = due.saturating_duration_since(self.epoch);
+                        self.agenda.put(due.max(self.now), Event::CopyDue { conn });
+                    }
+                    parcel
+                }
             };
-            if let Some(frame) = parcel.frame {
-                self.ledger.left_relay(conn, frame, parcel.arrival);
-            }
             let (seat, mapping) = (connection.seat, connection.known_mapping);
             match connection.down.send(self.now, parcel.bytes.len()) {
                 Fate::Arrives(at) => self.agenda.put(

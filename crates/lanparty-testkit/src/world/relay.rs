@@ -11,6 +11,7 @@ use bytes::Bytes;
 use lanparty_core::{
     ecn, fragment,
     guard::Limits,
+    redundancy::{Mode, Redundancy},
     relay::{Ingress, IngressConfig, Join, RoomLimits, Rooms, Roster, Seat, UnixTime},
     scheduler::{Bounds, FlowId, Scheduler},
 };
@@ -59,8 +60,12 @@ pub struct Relay {
 struct Seated {
     seat: Seat,
     ingress: Ingress,
-    queue: Scheduler<Parcel>,
+    queue: Scheduler<Queued>,
+    copies: Redundancy<Parcel>,
 }
+
+/// A datagram and its flow.
+type Queued = (FlowId, Parcel);
 
 impl Relay {
     pub fn new(seed: u64) -> Relay {
@@ -135,6 +140,7 @@ impl Relay {
                 seat: admission.seat,
                 ingress: Ingress::new(&member, &self.config, now),
                 queue: Scheduler::new(Bounds::default()),
+                copies: Redundancy::new(Mode::Auto),
             },
         );
         Welcomed {
@@ -225,19 +231,40 @@ impl Relay {
         match self.members.get_mut(&copy.target) {
             Some(seated) => {
                 let size = parcel.bytes.len();
+                let queued = (copy.flow, parcel);
                 seated
                     .queue
-                    .push(now, copy.class, copy.flow, size, parcel, dropped);
+                    .push(now, copy.class, copy.flow, size, queued, |(_, victim)| {
+                        dropped(victim)
+                    });
             }
             None => dropped(parcel),
         }
     }
 
     /// The next datagram for a target.
-    pub fn pop(&mut self, now: Instant, target: Conn, late: impl FnMut(Parcel)) -> Option<Parcel> {
-        let mark = |parcel: &mut Parcel| ecn::set_congested(&mut parcel.bytes);
-        let queue = &mut self.members.get_mut(&target)?.queue;
-        queue.pop(now, mark, late).map(|popped| popped.item)
+    pub fn pop(&mut self, now: Instant, target: Conn, mut late: impl FnMut(Parcel)) -> Option<Parcel> {
+        let mark = |(_, parcel): &mut Queued| ecn::set_congested(&mut parcel.bytes);
+        let Seated { queue, copies, .. } = self.members.get_mut(&target)?;
+        let popped = queue.pop(now, mark, |(_, victim)| late(victim))?;
+        let (flow, parcel) = popped.item;
+        copies.push(now, popped.class, flow, parcel.bytes.len(), &parcel);
+        Some(parcel)
+    }
+
+    /// A second copy for a target that is due, given what its line has sent and lost.
+    pub fn pop_copy(&mut self, now: Instant, target: Conn, (sent, lost): (u64, u64)) -> Option<Parcel> {
+        let copies = &mut self.members.get_mut(&target)?.copies;
+        copies.note_stats(now, sent, lost);
+        copies.poll(now)
+    }
+
+    /// When a copy for a target is due that nobody was woken for.
+    pub fn copy_due(&mut self, now: Instant, target: Conn) -> Option<Instant> {
+        let copies = &mut self.members.get_mut(&target)?.copies;
+        let due = copies.poll_timeout()?;
+        copies.handle_timeout(due.max(now));
+        Some(due)
     }
 
     /// True if something waits for a target.

@@ -94,12 +94,34 @@ fn pieces_pass_unread_but_not_out_of_shape() {
 }
 
 #[test]
+fn a_second_copy_goes_no_further_and_is_no_drop() {
+    let mut relay = Relay::new();
+    let (a, b, _) = relay.three();
+    let mut ingress = relay.ingress(&a);
+    let urgent = datagram(
+        &a,
+        Destination::Member(b.member.id),
+        Class::Interactive,
+        &frame(1),
+    );
+    assert!(relay.forward(&mut ingress, &a, &urgent).is_ok());
+    assert_eq!(
+        relay.forward(&mut ingress, &a, &urgent),
+        Err(DropReason::Duplicate)
+    );
+    assert_eq!((ingress.duplicates(), ingress.drops().total()), (1, 0));
+}
+
+#[test]
 fn limits_count_by_class_and_a_flood_does_not_stop_the_neighbors() {
     let mut relay = Relay::new();
     let (a, _, _) = relay.three();
     let mut ingress = relay.ingress(&a);
+    let mut sequence = 0_u32;
     let mut flood = |class| {
-        let bytes = datagram(&a, Destination::Flood, class, &frame(1));
+        let mut bytes = datagram(&a, Destination::Flood, class, &frame(1));
+        sequence += 1;
+        bytes[8..12].copy_from_slice(&sequence.to_be_bytes());
         relay.forward(&mut ingress, &a, &bytes)
     };
     let passed = (0..2000)
