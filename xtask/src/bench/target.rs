@@ -28,14 +28,15 @@ impl Target {
     /// How `ours` (a kind of room) stands; `None` if the run has not measured it.
     pub fn verdict(&self, report: &Report, ours: &str) -> Option<Verdict> {
         let parts = (self.check)(report, ours)?;
+        let must = parts.iter().all(|part| part.must);
         Some(Verdict {
             text: parts
                 .iter()
                 .map(|part| part.text.as_str())
                 .collect::<Vec<_>>()
                 .join("; "),
-            must: parts.iter().all(|part| part.must),
-            stretch: parts.iter().all(|part| part.stretch),
+            must,
+            stretch: must && parts.iter().all(|part| part.stretch),
         })
     }
 }

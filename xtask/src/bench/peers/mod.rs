@@ -29,6 +29,10 @@ fn write_file(machine: &Machine, name: &str, text: &str) -> Result<String> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(|| format!("could not create {}", folder.display()))?;
     }
+    // Written once: a program that was started with it before may be reading it.
+    if fs::read_to_string(&path).is_ok_and(|there| there == text) {
+        return Ok(path.display().to_string());
+    }
     fs::write(&path, text).with_context(|| format!("could not write {}", path.display()))?;
     Ok(path.display().to_string())
 }
