@@ -54,9 +54,12 @@ pub fn measure(tunnel: &Tunnel, trial: Duration, halvings: u32, sample: &mut Sam
     let (mut low, mut high, mut rate) = (0.0, None, 8_000.0);
     let mut left = halvings;
     while left > 0 && rate < CEILING {
-        let result = try_twice(tunnel, rate, trial)?;
+        left -= u32::from(high.is_some());
+        // While the rate is doubled, a trial has to bring more than the last one; between two rates it has not to.
+        let enough = if high.is_none() { best.arrived * MORE } else { 0.0 };
+        let result = try_twice(tunnel, rate, trial, enough)?;
         if result.good() {
-            let more = result.arrived > best.arrived * MORE;
+            let more = result.arrived > enough;
             if result.arrived > best.arrived {
                 best = result;
             }
@@ -69,7 +72,6 @@ pub fn measure(tunnel: &Tunnel, trial: Duration, halvings: u32, sample: &mut Sam
             high = Some(rate);
         }
         rate = high.map_or(rate * 2.0, |high| f64::midpoint(low, high));
-        left -= u32::from(high.is_some());
     }
     if best.arrived == 0.0 {
         bail!("at no rate fewer than one in a hundred was lost; the last was {flooded:?}");
@@ -80,13 +82,15 @@ pub fn measure(tunnel: &Tunnel, trial: Duration, halvings: u32, sample: &mut Sam
     Ok(())
 }
 
-/// A rate fails when it fails twice: once may be this host's doing.
-fn try_twice(tunnel: &Tunnel, rate: f64, time: Duration) -> Result<Trial> {
+/// A rate fails, or brings too little, when it does so twice: once may be this host's doing.
+fn try_twice(tunnel: &Tunnel, rate: f64, time: Duration, enough: f64) -> Result<Trial> {
     let first = run(tunnel.player(), tunnel.games(), rate, time)?;
-    if first.good() {
+    if first.good() && first.arrived > enough {
         return Ok(first);
     }
-    run(tunnel.player(), tunnel.games(), rate, time)
+    let second = run(tunnel.player(), tunnel.games(), rate, time)?;
+    let first_is_better = first.good() && (!second.good() || first.arrived > second.arrived);
+    Ok(if first_is_better { first } else { second })
 }
 
 fn run(player: &Machine, games: &Machine, rate: f64, time: Duration) -> Result<Trial> {

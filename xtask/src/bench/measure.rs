@@ -20,6 +20,8 @@ use super::{
 pub struct Plan {
     /// One TCP transfer, in seconds.
     pub tcp: u32,
+    /// The same on the lossy line, where one timeout more or less counts.
+    pub lossy_tcp: u32,
     /// Small packets alone.
     pub probe: Duration,
     /// Small packets beside bulk.
@@ -38,6 +40,7 @@ pub struct Plan {
 impl Plan {
     pub const FULL: Plan = Plan {
         tcp: 5,
+        lossy_tcp: 10,
         probe: Duration::from_secs(5),
         loaded_probe: Duration::from_secs(6),
         loss_probe: Duration::from_secs(10),
@@ -48,6 +51,7 @@ impl Plan {
     };
     pub const QUICK: Plan = Plan {
         tcp: 2,
+        lossy_tcp: 4,
         probe: Duration::from_secs(1),
         loaded_probe: Duration::from_secs(2),
         loss_probe: Duration::from_secs(2),
@@ -186,5 +190,5 @@ fn narrow(tunnel: &Tunnel, direction: Direction, plan: &Plan, sample: &mut Sampl
 fn lossy(tunnel: &mut Tunnel, plan: &Plan, sample: &mut Sample) -> Result<()> {
     let _line = Lossy::install(tunnel.lab())?;
     echo::measure(tunnel, echo::PLAYERS, plan.loss_probe, sample)?;
-    tcp::measure(tunnel, "cubic", plan.tcp, sample)
+    tcp::measure(tunnel, "cubic", plan.lossy_tcp, sample)
 }

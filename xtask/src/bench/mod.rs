@@ -32,6 +32,7 @@ mod flood;
 mod line;
 mod machine;
 mod measure;
+mod ours;
 mod page;
 mod peers;
 mod plot;
@@ -269,7 +270,7 @@ impl<'a> Bench<'a> {
             let worked = self.sample(variant.name, measure, round, |sample| {
                 take(&mut tunnel, &plan, sample)
             });
-            if worked {
+            if worked || self.interrupt.requested() {
                 self.tunnels.push((variant, tunnel));
             } else {
                 // Whatever it was, the next measure is to find it well.

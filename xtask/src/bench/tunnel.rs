@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Result, ensure};
 use lanparty_testkit::lab::{
     GAME_SERVER, Lab, Machine, Party, Process, TAP, Who, probe::wait_for_ping, wait_for,
 };
@@ -29,20 +29,12 @@ impl Role {
     }
 }
 
-/// How the player's program of a peer is started again, and how one sees that it is connected.
+/// The program with which the player connects.
 #[derive(Debug, Clone)]
-pub struct Restart {
+pub struct Program {
     pub words: Vec<String>,
-    /// In its log.
-    pub ready: &'static str,
-}
-
-/// How a player connects.
-pub enum Connect {
-    /// No program does: there is no lease to wait for.
-    Never,
-    Ours,
-    Peer(Restart),
+    /// In its log when it is connected; `None` for one that gets its address from the LAN by itself.
+    pub ready: Option<&'static str>,
 }
 
 /// The player's address with peers that get none by themselves.
@@ -55,19 +47,20 @@ const GLANCE: Duration = Duration::from_millis(2);
 /// A contestant that is up.
 pub struct Tunnel {
     // Programs stand before the machines, so that they end first.
-    pub peers: Vec<(Role, Process)>,
-    pub connect: Connect,
+    processes: Vec<(Role, Process)>,
+    /// `None` where no program connects.
+    client: Option<Program>,
     _bulk: Process,
     pub party: Party,
 }
 
 impl Tunnel {
     /// Adds what every measurement needs, and waits until the player reaches the game server.
-    pub fn finish(party: Party, peers: Vec<(Role, Process)>, connect: Connect) -> Result<Tunnel> {
+    pub fn finish(party: Party, processes: Vec<(Role, Process)>, client: Option<Program>) -> Result<Tunnel> {
         let bulk = party.lab.lan.games.spawn("iperf3", &["iperf3", "--server"])?;
         let tunnel = Tunnel {
-            peers,
-            connect,
+            processes,
+            client,
             _bulk: bulk,
             party,
         };
@@ -89,59 +82,39 @@ impl Tunnel {
 
     /// Its programs, by process id.
     pub fn programs(&self) -> Vec<(Role, i32)> {
-        let ours = [
-            (Role::Client, Who::Player(0)),
-            (Role::Relay, Who::Relay),
-            (Role::Gateway, Who::Gateway),
-        ];
-        let ours = ours
+        let of_party = [(Role::Relay, Who::Relay), (Role::Gateway, Who::Gateway)];
+        let of_party = of_party
             .into_iter()
             .filter_map(|(role, who)| Some((role, self.party.pid(who)?)));
-        let peers = self.peers.iter().map(|(role, process)| (*role, process.pid()));
-        ours.chain(peers).collect()
+        let others = self
+            .processes
+            .iter()
+            .map(|(role, process)| (*role, process.pid()));
+        of_party.chain(others).collect()
     }
 
     /// Ends the player's program, starts it again, and gives the time from its start to an address from the LAN's DHCP server.
     /// `None` where no program connects.
     pub fn reconnect(&mut self) -> Result<Option<Duration>> {
-        let time = match self.connect {
-            Connect::Never => return Ok(None),
-            Connect::Ours => self.reconnect_ours()?,
-            Connect::Peer(ref restart) => {
-                let restart = restart.clone();
-                self.reconnect_peer(&restart)?
-            }
+        let Some(program) = self.client.clone() else {
+            return Ok(None);
         };
-        wait_for_ping(self.player(), &GAME_SERVER.to_string(), LIMIT)?;
-        Ok(Some(time))
-    }
-
-    fn reconnect_ours(&mut self) -> Result<Duration> {
-        self.party.stop(Who::Player(0))?;
-        let start = Instant::now();
-        self.party.launch(Who::Player(0))?;
-        self.wait_for_address(start)
-    }
-
-    fn reconnect_peer(&mut self, restart: &Restart) -> Result<Duration> {
-        let position = self.peers.iter().position(|(role, _)| *role == Role::Client);
-        if let Some(position) = position {
-            let (_, process) = self.peers.remove(position);
+        let place = self.processes.iter().position(|(role, _)| *role == Role::Client);
+        if let Some(place) = place {
+            let (_, process) = self.processes.remove(place);
             process.stop(LIMIT)?;
         }
-        let words: Vec<&str> = restart.words.iter().map(String::as_str).collect();
+        let words: Vec<&str> = program.words.iter().map(String::as_str).collect();
         let start = Instant::now();
-        let mut process = self.player().spawn("client", &words)?;
-        process.wait_for_log(restart.ready, LIMIT)?;
-        self.peers.push((Role::Client, process));
-        switch_on(self.player())?;
-        // Debian's own script sets the address; a second between tries is what udhcpc knows as shortest.
-        let words = ["udhcpc", "-i", TAP, "-q", "-f", "-n", "-t", "15", "-T", "1"];
-        let output = self.player().output(&words, LIMIT)?;
-        if !output.status.success() {
-            bail!("udhcpc got no lease: {}", output.stderr);
+        let mut process = self.player().spawn(Role::Client.name(), &words)?;
+        if let Some(ready) = program.ready {
+            process.wait_for_log(ready, LIMIT)?;
+            ask_for_address(self.player())?;
         }
-        self.wait_for_address(start)
+        self.processes.push((Role::Client, process));
+        let time = self.wait_for_address(start)?;
+        wait_for_ping(self.player(), &GAME_SERVER.to_string(), LIMIT)?;
+        Ok(Some(time))
     }
 
     fn wait_for_address(&self, start: Instant) -> Result<Duration> {
@@ -164,6 +137,15 @@ impl Tunnel {
         })?;
         found.ok_or_else(|| anyhow::anyhow!("no address within {LIMIT:?}"))
     }
+}
+
+fn ask_for_address(machine: &Machine) -> Result<()> {
+    switch_on(machine)?;
+    // Debian's own script sets the address; a second between tries is what udhcpc knows as shortest.
+    let words = ["udhcpc", "-i", TAP, "-q", "-f", "-n", "-t", "15", "-T", "1"];
+    let output = machine.output(&words, LIMIT)?;
+    ensure!(output.status.success(), "udhcpc got no lease: {}", output.stderr);
+    Ok(())
 }
 
 /// Switches the player's tunnel interface on once it is there.

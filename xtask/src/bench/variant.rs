@@ -3,10 +3,7 @@
 use anyhow::Result;
 use lanparty_testkit::lab::{LAN_NIC, Lab, Party};
 
-use super::{
-    peers,
-    tunnel::{Connect, Tunnel},
-};
+use super::{ours, peers, tunnel::Tunnel};
 
 /// One of those that are compared.
 pub struct Variant {
@@ -17,7 +14,7 @@ pub struct Variant {
 }
 
 /// In the order of the tables.
-pub const VARIANTS: [Variant; 6] = [
+pub const VARIANTS: [Variant; 7] = [
     Variant {
         name: "plain",
         what: "no tunnel: routed by the kernel over the same lines",
@@ -46,14 +43,19 @@ pub const VARIANTS: [Variant; 6] = [
     Variant {
         name: "open",
         what: "lanparty, open room",
-        start: open_room,
+        start: ours::open_room,
+    },
+    Variant {
+        name: "sealed",
+        what: "lanparty, sealed room: the relay cannot read its frames",
+        start: ours::sealed_room,
     },
 ];
 
 fn plain() -> Result<Tunnel> {
     let party = Party::prepare(&Lab::builder())?;
     open_the_way(&party.lab)?;
-    Tunnel::finish(party, Vec::new(), Connect::Never)
+    Tunnel::finish(party, Vec::new(), None)
 }
 
 /// Routes from the internet through the LAN gateway's machine into the LAN, which no real party would have.
@@ -77,8 +79,4 @@ fn open_the_way(lab: &Lab) -> Result<()> {
         .games
         .run(&format!("ip route replace default via {INSIDE}"))?;
     Ok(())
-}
-
-fn open_room() -> Result<Tunnel> {
-    Tunnel::finish(Party::start(&Lab::builder())?, Vec::new(), Connect::Ours)
 }

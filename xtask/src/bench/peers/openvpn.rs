@@ -5,7 +5,7 @@ use lanparty_testkit::lab::{Lab, Machine, Party, Process, TAP};
 use rcgen::{CertificateParams, DnType, KeyPair};
 
 use super::{bridge, launch, relay_address, write_config, write_file};
-use crate::bench::tunnel::{Connect, Restart, Role, Tunnel, address_player};
+use crate::bench::tunnel::{Program, Role, Tunnel, address_player};
 
 const RELAY_CONFIG: &str = include_str!("openvpn-relay.conf");
 const MEMBER_CONFIG: &str = include_str!("openvpn-member.conf");
@@ -32,7 +32,11 @@ pub fn start() -> Result<Tunnel> {
     process.wait_for_log(READY, super::LIMIT)?;
     programs.push((role, process));
     address_player(player)?;
-    Tunnel::finish(party, programs, Connect::Peer(Restart { words, ready: READY }))
+    let program = Program {
+        words,
+        ready: Some(READY),
+    };
+    Tunnel::finish(party, programs, Some(program))
 }
 
 /// The server and the LAN gateway's client, and what players need to join them.

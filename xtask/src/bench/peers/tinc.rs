@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use lanparty_testkit::lab::{Lab, Machine, Party, TAP};
 
 use super::{bridge, launch, relay_address, write_config};
-use crate::bench::tunnel::{Connect, Restart, Role, Tunnel, address_player};
+use crate::bench::tunnel::{Program, Role, Tunnel, address_player};
 
 const CONFIG: &str = include_str!("tinc.conf");
 const HOST: &str = include_str!("tinc-host.conf");
@@ -38,11 +38,11 @@ pub fn start() -> Result<Tunnel> {
     bridge(lab)?;
     let player = &lab.players[0].host;
     address_player(player)?;
-    let restart = Restart {
+    let program = Program {
         words: words(player),
-        ready: READY,
+        ready: Some(READY),
     };
-    Tunnel::finish(party, programs, Connect::Peer(restart))
+    Tunnel::finish(party, programs, Some(program))
 }
 
 fn words(machine: &Machine) -> Vec<String> {

@@ -4,7 +4,7 @@ use anyhow::Result;
 use lanparty_testkit::lab::{Lab, Party, Site, TAP};
 
 use super::{bridge, relay_address};
-use crate::bench::tunnel::{Connect, Tunnel, address_player};
+use crate::bench::tunnel::{Tunnel, address_player};
 
 const SCRIPT: &str = include_str!("vxlan.sh");
 
@@ -29,7 +29,7 @@ pub fn start() -> Result<Tunnel> {
     gateway.run_words(&["sh", "-ec", SCRIPT, "vxlan", "gateway", &relay, TAP])?;
     bridge(lab)?;
     address_player(&player.host)?;
-    Tunnel::finish(party, Vec::new(), Connect::Never)
+    Tunnel::finish(party, Vec::new(), None)
 }
 
 fn pass_port_on(site: &Site) -> Result<()> {
