@@ -126,6 +126,16 @@ impl Page {
                 shakes.accepted, shakes.retried, shakes.refused, shakes.failed
             ),
         );
+        let sockets = &relay.sockets;
+        if sockets.count > 1 {
+            self.line(
+                "Sockets",
+                format_args!(
+                    "{}, {} packets handed over, {} lost on the way",
+                    sockets.count, sockets.handed_over, sockets.not_handed_over
+                ),
+            );
+        }
         self.line("Rooms", relay.rooms.len());
     }
 

@@ -15,7 +15,7 @@ use lanparty_wire::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use relay::{Handshakes, RelayStatus, RoomStatus};
+pub use relay::{Handshakes, RelayStatus, RoomStatus, Sockets};
 
 /// Counts incompatible changes of [`Status`].
 pub const STATUS_VERSION: u16 = 1;

@@ -66,8 +66,9 @@ pub fn run(common: &CommonArgs, party: Party, state_dir: &Path) -> Result<(), Fa
     let mut needed = vec![Privilege::ConfigureNetwork, Privilege::RawFrames];
     needed.extend(party.dhcp.then_some(Privilege::LowPorts));
     privileges::keep(&needed).map_err(|error| Failure::new(ExitCode::Host, error))?;
+    // One thread carries the frames and is woken by nobody else; what blocks happens on this one.
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(1)
         .enable_all()
         .build();
     let runtime = runtime.map_err(unexpected)?;

@@ -63,8 +63,9 @@ pub fn run(common: &CommonArgs, settings: Settings, state_dir: &Path) -> Result<
         limits: settings.limits.unwrap_or_default(),
         avoid_interfaces: Vec::new(),
     };
+    // One thread carries the frames and is woken by nobody else; what blocks happens on this one.
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(1)
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| Failure::new(ExitCode::Unexpected, error))?;

@@ -1,8 +1,8 @@
 //! The one task of an endpoint.
 //!
 //! Its loop is: drain what the core wants out, ask when it must be woken, wait for whatever comes first, put it in. Control messages
-//! are looked at before frames, so that who is in the room is known before what they send. Backpressure ends in the core's
-//! scheduler: datagrams leave it only while QUIC has room for them.
+//! are looked at before frames, so that who is in the room is known before what they send. The path's engine is driven from
+//! here as well, and pulls datagrams out of the core's scheduler when they can leave: there is no other queue.
 
 use std::{
     future::{Future, pending},
@@ -18,9 +18,9 @@ use lanparty_core::{
     session::Session,
 };
 use lanparty_os::device::{Batch, Device, DeviceError, FrameSource, OutBatch, SourceLosses};
-use lanparty_quic::{ControlReceiver, DialError, PathClosed, RecvError, TrustOutcome};
+use lanparty_quic::{ControlReceiver, DialError, RecvError, TrustOutcome};
 use lanparty_wire::{
-    DropReason, LeaveReason, RejectReason,
+    LeaveReason, RejectReason,
     control::{Message, Welcome},
 };
 use tokio::sync::{mpsc, watch};
@@ -119,7 +119,6 @@ where
         uplink: None,
         control: None,
         dialing: None,
-        writing: None,
         device: Some(device.split()),
         reopen,
         reopening: None,
@@ -175,7 +174,6 @@ impl EndpointHandle {
 }
 
 type Dial = Pin<Box<dyn Future<Output = Result<Dialed, DialFailure>> + Send>>;
-type Write = Pin<Box<dyn Future<Output = Option<DropReason>> + Send>>;
 type Reopen<D> = Pin<Box<dyn Future<Output = Result<D, DeviceError>> + Send>>;
 
 /// An endpoint that is about to run.
@@ -187,8 +185,6 @@ pub struct Endpoint<D: Device, R> {
     pub(crate) uplink: Option<Uplink>,
     pub(crate) control: Option<ControlReceiver>,
     pub(crate) dialing: Option<Dial>,
-    /// A datagram that waits for room in QUIC's queue, and with it all behind it.
-    pub(crate) writing: Option<Write>,
     pub(crate) device: Option<(D::Source, D::Sink)>,
     pub(crate) reopen: R,
     pub(crate) reopening: Option<Reopen<D>>,
@@ -210,6 +206,7 @@ pub struct Endpoint<D: Device, R> {
     pub(crate) joined_before: bool,
     pub(crate) batch: Batch,
     pub(crate) out: OutBatch,
+    /// Datagrams that found the batch for the device full; only for the length of a turn.
     pub(crate) inbox: Vec<Bytes>,
 }
 
@@ -218,9 +215,8 @@ enum Woken<D> {
     Command(Option<Command>),
     Control(Result<Option<Message>, RecvError>),
     Dialed(Box<Result<Dialed, DialFailure>>),
-    Datagrams(Result<(), PathClosed>),
+    Path,
     Frames(Result<(), DeviceError>),
-    Written(Option<DropReason>),
     Reopened(Result<D, DeviceError>),
     Timer,
 }
@@ -251,9 +247,8 @@ where
                 Woken::Command(Some(Command::LanLink(up))) => self.node.lan_link(Instant::now(), up),
                 Woken::Control(message) => self.handle_control(Instant::now(), message)?,
                 Woken::Dialed(result) => self.handle_dialed(Instant::now(), *result)?,
-                Woken::Datagrams(result) => self.handle_datagrams(Instant::now(), result).await?,
+                Woken::Path => self.drive(Instant::now()).await?,
                 Woken::Frames(result) => self.handle_frames(Instant::now(), result)?,
-                Woken::Written(lost) => self.handle_written(lost),
                 Woken::Reopened(device) => self.handle_reopened(device?),
                 Woken::Timer => {}
             }
@@ -270,13 +265,13 @@ where
         } else {
             wake.min(self.session_due)
         };
-        let (inbox, batch) = (&mut self.inbox, &mut self.batch);
-        let datagrams = maybe(self.uplink.as_ref().map(|uplink| uplink.link.recv_many(inbox)));
+        let batch = &mut self.batch;
+        let path = maybe(self.uplink.as_mut().map(|uplink| uplink.engine.ready()));
         let frames = maybe(self.device.as_mut().map(|(source, _)| source.recv(batch)));
         // The two directions take turns at random: a flood from one side must not keep the other from being read.
         let traffic = async {
             tokio::select! {
-                result = datagrams => Woken::Datagrams(result),
+                () = path => Woken::Path,
                 result = frames => Woken::Frames(result),
             }
         };
@@ -286,7 +281,6 @@ where
             message = maybe(self.control.as_mut().map(ControlReceiver::recv)) => Woken::Control(message),
             result = maybe(self.dialing.as_mut()) => Woken::Dialed(Box::new(result)),
             device = maybe(self.reopening.as_mut()) => Woken::Reopened(device),
-            lost = maybe(self.writing.as_mut()) => Woken::Written(lost),
             woken = traffic => woken,
             () = tokio::time::sleep_until(wake.into()) => Woken::Timer,
         }

@@ -2,12 +2,16 @@
 
 use std::{future::Future, mem, time::Instant};
 
-use lanparty_core::node::Delivery;
-use lanparty_os::device::{Device, DeviceError, FrameSink, FrameSource, SourceLosses};
-use lanparty_quic::{PathClosed, TrySendError};
+use bytes::Bytes;
+use lanparty_core::node::{Delivery, Node, PathId};
+use lanparty_os::device::{Device, DeviceError, FrameSink, FrameSource, OutBatch, SourceLosses};
+use lanparty_quic::{Engine, LinkId, Traffic};
 use lanparty_wire::{DropReason, Frame};
 
-use crate::endpoint::{Endpoint, EndpointError, EndpointEvent};
+use crate::{
+    endpoint::{Endpoint, EndpointError, EndpointEvent},
+    uplink::Uplink,
+};
 
 impl<D, R, F> Endpoint<D, R>
 where
@@ -31,84 +35,50 @@ where
         Ok(())
     }
 
-    /// Datagrams from the path, or the news that it is gone.
-    pub(crate) async fn handle_datagrams(
-        &mut self,
-        now: Instant,
-        result: Result<(), PathClosed>,
-    ) -> Result<(), EndpointError> {
-        if let Err(closed) = result {
-            return self.handle_closed(now, &closed);
+    /// Lets the path take in what has come and send what it can.
+    pub(crate) async fn drive(&mut self, now: Instant) -> Result<(), EndpointError> {
+        if let Some((engine, mut round)) = self.round() {
+            engine.drive(now, &mut round);
         }
-        let Some(path) = self.uplink.as_ref().map(|uplink| uplink.id) else {
-            return Ok(());
-        };
-        let mut inbox = mem::take(&mut self.inbox);
-        for datagram in inbox.drain(..) {
-            if self.out.is_full() {
-                self.write_device().await?;
+        self.write_device().await?;
+        while !self.inbox.is_empty() {
+            let inbox = mem::take(&mut self.inbox);
+            if let Some((_, mut round)) = self.round() {
+                round.deliver(now, inbox);
             }
-            match self.node.handle_datagram(now, path, &datagram) {
-                Ok(Delivery::Frame(bytes)) => {
-                    if self.out.push(Frame::plain(bytes)).is_err() {
-                        self.node.count_drop(DropReason::DeviceRefused, 1);
-                    }
-                }
-                Ok(Delivery::Nothing) | Err(_) => {}
-            }
+            self.write_device().await?;
         }
-        self.inbox = inbox;
-        Ok(())
+        let closed = self.uplink.as_ref().and_then(|uplink| uplink.link.close_reason());
+        match closed {
+            Some(closed) => self.handle_closed(now, &closed),
+            None => Ok(()),
+        }
     }
 
-    /// Moves datagrams from the scheduler to QUIC while there is room.
+    /// Moves datagrams from the scheduler to QUIC while they can leave.
     pub(crate) fn transmit(&mut self, now: Instant) {
-        let Some(uplink) = &self.uplink else { return };
-        while self.writing.is_none() {
-            let Some(datagram) = self.node.poll_transmit(now, uplink.id) else {
-                return;
-            };
-            match uplink.link.try_send(datagram) {
-                Ok(()) => {}
-                Err(TrySendError::Full(datagram)) => {
-                    let link = uplink.link.clone();
-                    self.writing = Some(Box::pin(async move {
-                        // The end of the path is noticed by its reader.
-                        match link.send_wait(datagram).await {
-                            Ok(()) => None,
-                            Err(TrySendError::TooLarge(_) | TrySendError::Full(_)) => {
-                                Some(DropReason::DatagramBudget)
-                            }
-                            Err(TrySendError::Closed(_)) => Some(DropReason::NoPath),
-                        }
-                    }));
-                }
-                Err(TrySendError::TooLarge(_)) => {
-                    self.node.count_drop(DropReason::DatagramBudget, 1);
-                    self.node.path_budget(now, uplink.id, uplink.link.budget());
-                }
-                Err(TrySendError::Closed(_)) => {
-                    self.node.count_drop(DropReason::NoPath, 1);
-                    return;
-                }
-            }
+        if let Some((engine, mut round)) = self.round() {
+            engine.transmit(now, &mut round);
         }
     }
 
-    /// The datagram that waited for room has left, or was lost for this reason.
-    pub(crate) fn handle_written(&mut self, lost: Option<DropReason>) {
-        self.writing = None;
-        if let Some(reason) = lost {
-            self.node.count_drop(reason, 1);
-        }
-    }
-
-    /// What was on its way through a path that is gone now.
-    pub(crate) fn drop_in_flight(&mut self) {
-        let waiting = u64::from(self.writing.take().is_some());
-        let unread = self.inbox.len() as u64;
-        self.inbox.clear();
-        self.node.count_drop(DropReason::NoPath, waiting + unread);
+    fn round(&mut self) -> Option<(&mut Engine, Round<'_>)> {
+        let Uplink {
+            engine,
+            link,
+            id,
+            budget,
+            ..
+        } = self.uplink.as_mut()?;
+        let round = Round {
+            node: &mut self.node,
+            path: *id,
+            link: link.id(),
+            budget,
+            out: &mut self.out,
+            inbox: &mut self.inbox,
+        };
+        Some((engine, round))
     }
 
     /// A frame of our own for the device.
@@ -189,5 +159,61 @@ where
             DropReason::BadSuperFrame,
             losses.undescribed.saturating_sub(before.undescribed),
         );
+    }
+}
+
+/// What the core and the device have to do with a path for the length of a turn.
+struct Round<'a> {
+    node: &'a mut Node,
+    path: PathId,
+    link: LinkId,
+    /// The path's, as far as the core knows it.
+    budget: &'a mut u16,
+    out: &'a mut OutBatch,
+    inbox: &'a mut Vec<Bytes>,
+}
+
+impl Round<'_> {
+    fn deliver(&mut self, now: Instant, datagrams: Vec<Bytes>) {
+        for datagram in datagrams {
+            self.received(now, self.link, datagram);
+        }
+    }
+}
+
+impl Traffic for Round<'_> {
+    fn received(&mut self, now: Instant, _link: LinkId, datagram: Bytes) {
+        if self.out.is_full() {
+            self.inbox.push(datagram);
+            return;
+        }
+        match self.node.handle_datagram(now, self.path, &datagram) {
+            Ok(Delivery::Frame(bytes)) => {
+                if self.out.push(Frame::plain(bytes)).is_err() {
+                    self.node.count_drop(DropReason::DeviceRefused, 1);
+                }
+            }
+            Ok(Delivery::Nothing) | Err(_) => {}
+        }
+    }
+
+    fn next(&mut self, now: Instant, _link: LinkId, budget: u16) -> Option<Bytes> {
+        if mem::replace(self.budget, budget) != budget {
+            self.node.path_budget(now, self.path, budget);
+        }
+        loop {
+            let datagram = self.node.poll_transmit(now, self.path)?;
+            if datagram.len() <= usize::from(budget) {
+                return Some(datagram);
+            }
+            // The rest of a frame that was cut before the path shrank.
+            self.node.count_drop(DropReason::DatagramBudget, 1);
+        }
+    }
+
+    fn wanting(&mut self, links: &mut Vec<LinkId>) {
+        if self.node.has_transmit(self.path) {
+            links.push(self.link);
+        }
     }
 }

@@ -13,8 +13,8 @@ use lanparty_os::{
     socket::{SocketError, bind_udp, bound_interface},
 };
 use lanparty_quic::{
-    ControlReceiver, ControlSender, DialConfig, DialError, Dialer, Link, Path, ResolveError, TrustOutcome,
-    resolve,
+    ControlReceiver, ControlSender, DialConfig, DialError, Dialer, Engine, Link, Path, ResolveError,
+    TrustOutcome, resolve,
 };
 use lanparty_wire::{
     LeaveReason, RelayAddress, VERSION,
@@ -233,27 +233,30 @@ pub(crate) struct Dialed {
 /// One path to the relay. Its control stream is written by a task of its own, so that a slow one never holds up frames.
 pub(crate) struct Uplink {
     pub id: PathId,
+    /// Driven by the endpoint's one task.
+    pub engine: Engine,
     pub link: Link,
+    /// What the core knows as the path's budget.
+    pub budget: u16,
     pub trust: TrustOutcome,
     pub route: Option<Way>,
-    /// Datagrams that came faster than they were read, as far as they are counted.
-    pub missed: u64,
     messages: mpsc::Sender<Message>,
 }
 
 impl Uplink {
     pub(crate) fn new(id: PathId, path: Path, route: Option<Way>) -> (Uplink, ControlReceiver) {
         let trust = path.trust();
-        let (link, sender, receiver) = path.split();
+        let (engine, link, sender, receiver) = path.split();
         let (messages, queue) = mpsc::channel(CONTROL_QUEUE);
         tokio::spawn(write_control(sender, queue));
         (
             Uplink {
                 id,
+                engine,
+                budget: link.budget(),
                 link,
                 trust,
                 route,
-                missed: 0,
                 messages,
             },
             receiver,
@@ -267,18 +270,32 @@ impl Uplink {
 
     /// Tells the relay why we go, waits a moment for it to hear, and closes.
     pub(crate) async fn goodbye(self, reason: LeaveReason) {
-        let Uplink { link, messages, .. } = self;
+        let Uplink {
+            mut engine,
+            link,
+            messages,
+            ..
+        } = self;
         let _ = messages.try_send(Message::Goodbye {
             reason: reason.clone(),
         });
-        let flushed = async {
-            // The writer holds the queue's other end; when it is empty, the goodbye is with QUIC.
-            while messages.capacity() < CONTROL_QUEUE {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+        let parting = async {
+            let flushed = async {
+                // The writer holds the queue's other end; when it is empty, the goodbye is with QUIC.
+                while messages.capacity() < CONTROL_QUEUE {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            let _ = tokio::time::timeout(GOODBYE, flushed).await;
+            link.shutdown(reason).await;
         };
-        let _ = tokio::time::timeout(GOODBYE, flushed).await;
-        link.shutdown(reason).await;
+        engine.drive_until(parting).await;
+    }
+
+    /// Lets go of it without waiting; the relay is told if it still listens.
+    pub(crate) fn retire(self) {
+        self.link.close(LeaveReason::Goodbye);
+        tokio::spawn(self.engine.wind_up(GOODBYE));
     }
 
     pub(crate) fn route_status(&self) -> Option<RouteStatus> {

@@ -8,7 +8,7 @@ use lanparty_core::{
 };
 use lanparty_os::device::{Device, DeviceError};
 use lanparty_quic::{DialError, Link, PathClosed, RecvError};
-use lanparty_wire::{DropReason, LeaveReason, control::Message};
+use lanparty_wire::{LeaveReason, control::Message};
 
 use crate::{
     endpoint::{Endpoint, EndpointError, EndpointEvent, TICK},
@@ -90,12 +90,11 @@ where
         };
         if let Some(ghost) = self.uplink.take() {
             self.node.path_down(now, ghost.id);
-            ghost.link.close(LeaveReason::Goodbye);
+            ghost.retire();
         }
         let id = PathId(self.paths);
         self.paths = self.paths.wrapping_add(1);
         let (uplink, control) = Uplink::new(id, path, route);
-        self.drop_in_flight();
         self.session.up(now);
         self.attempts = 0;
         self.problem = None;
@@ -156,8 +155,8 @@ where
             return Ok(());
         };
         self.control = None;
-        self.drop_in_flight();
         self.node.path_down(now, uplink.id);
+        uplink.retire();
         let failure = match closed {
             PathClosed::Peer(reason) => Failure::Closed(CloseCause::from(reason)),
             PathClosed::Reset | PathClosed::TimedOut | PathClosed::Local | PathClosed::Failed(_) => {
@@ -216,11 +215,7 @@ where
         self.next_tick = now + TICK;
         self.ticks = self.ticks.wrapping_add(1);
         self.count_losses();
-        if let Some(uplink) = &mut self.uplink {
-            let missed = uplink.link.stats().missed_datagrams;
-            let before = mem::replace(&mut uplink.missed, missed);
-            self.node
-                .count_drop(DropReason::QueueFull, missed.saturating_sub(before));
+        if let Some(uplink) = &self.uplink {
             self.session.heard(uplink.link.last_received());
             self.session.measured(uplink.link.rtt());
             self.node.path_budget(now, uplink.id, uplink.link.budget());

@@ -69,13 +69,38 @@ pub fn bound_interface(socket: &UdpSocket) -> io::Result<Option<String>> {
     Ok(name.and_then(|name| String::from_utf8(name).ok()))
 }
 
+/// Opens UDP sockets that share one address (`SO_REUSEPORT`): the kernel gives each remote address to one of them. An
+/// address that another program has is refused, even one that would share it. Only Linux has more than one.
+///
+/// # Errors
+/// As [`bind_udp`].
+pub fn bind_udp_shared(local: SocketAddr, count: usize) -> Result<Vec<UdpSocket>, SocketError> {
+    let first = bind_udp(local, None)?;
+    if count < 2 {
+        return Ok(vec![first]);
+    }
+    let failed = |source| SocketError::Bind { local, source };
+    let taken = first.local_addr().map_err(failed)?;
+    // It has shown that nobody else is there, and was not made to share.
+    drop(first);
+    let shared = |_| open_sharing(taken, true).map(UdpSocket::from);
+    (0..count).map(shared).collect::<io::Result<_>>().map_err(failed)
+}
+
 fn open(local: SocketAddr) -> io::Result<Socket> {
+    open_sharing(local, false)
+}
+
+fn open_sharing(local: SocketAddr, shares: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))?;
     if local.is_ipv6() {
         socket.set_only_v6(local.ip() != Ipv6Addr::UNSPECIFIED)?;
     }
     socket.set_nonblocking(true)?;
     set_buffers(&socket)?;
+    if shares {
+        share_port(&socket)?;
+    }
     socket.bind(&local.into())?;
     Ok(socket)
 }
@@ -106,6 +131,16 @@ fn set_buffers(socket: &Socket) -> io::Result<()> {
 fn set_buffers(socket: &Socket) -> io::Result<()> {
     socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     socket.set_send_buffer_size(SEND_BUFFER)
+}
+
+#[cfg(target_os = "linux")]
+fn share_port(socket: &Socket) -> io::Result<()> {
+    socket.set_reuse_port(true)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn share_port(_socket: &Socket) -> io::Result<()> {
+    Err(io::Error::from(io::ErrorKind::Unsupported))
 }
 
 #[cfg(target_os = "linux")]

@@ -1,23 +1,15 @@
 //! The two ends of a connection's control stream.
 //!
-//! A message holds datagrams back until it is on its way, because quinn would send them first. After every hold they go on for
-//! at least as long as they were held, so that whoever makes others send messages cannot stop their games with that.
+//! QUIC is given a datagram only when it has nothing else to send, and after a few of them everything else has its turn again
+//! (see the engine's trains). So a control message leaves a saturated path within milliseconds, and no amount of messages stops
+//! the datagrams.
 
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use lanparty_wire::control::{ControlError, Message};
-use quinn::{ReadError, RecvStream, SendStream, WriteError};
-use tokio::time::{Instant, timeout_at};
 
 use crate::{Link, PathClosed};
-
-/// How long datagrams wait for a control message at once. A path that is this slow must not stop the game as well.
-const HOLD: Duration = Duration::from_millis(250);
-/// How often the progress of a message is looked up; quinn has no event for it.
-const PROGRESS_INTERVAL: Duration = Duration::from_millis(1);
-/// The largest piece that is taken from the stream at once.
-const READ_SIZE: usize = 16 * 1024;
 
 /// Why a message was not sent.
 #[derive(Debug, thiserror::Error)]
@@ -40,22 +32,15 @@ pub enum RecvError {
 /// The end that writes.
 #[derive(Debug)]
 pub struct ControlSender {
-    stream: SendStream,
     link: Link,
-    /// Until then datagrams have the path, in turn for the last hold.
-    rest_until: Instant,
 }
 
 impl ControlSender {
-    pub(crate) fn new(stream: SendStream, link: Link) -> ControlSender {
-        ControlSender {
-            stream,
-            link,
-            rest_until: Instant::now(),
-        }
+    pub(crate) fn new(link: Link) -> ControlSender {
+        ControlSender { link }
     }
 
-    /// Sends a message, ahead of the datagrams that come after it.
+    /// Sends a message; returns when QUIC has taken it.
     ///
     /// # Errors
     /// It is too long, or the connection has ended.
@@ -64,62 +49,61 @@ impl ControlSender {
         self.send_encoded(&bytes).await
     }
 
-    /// Sends one message or several that were encoded before.
+    /// Sends one message or several that were encoded before. Cancelled, it still sends all of them.
     ///
     /// # Errors
     /// The connection has ended.
     pub async fn send_encoded(&mut self, bytes: &[u8]) -> Result<(), SendError> {
-        let (link, stream) = (&self.link, &mut self.stream);
-        let before = stream_frames(link);
-        let sent = async {
-            stream
-                .write_all(bytes)
-                .await
-                .map_err(|error| closed(link, error))?;
-            while !is_sent(link, before, bytes.len()) && link.close_reason().is_none() {
-                tokio::time::sleep(PROGRESS_INTERVAL).await;
-            }
-            Ok(())
+        let posted = {
+            let mut letters = self.link.mailbox().state.lock();
+            letters.outgoing.push(Bytes::copy_from_slice(bytes));
+            letters.posted += bytes.len() as u64;
+            letters.posted
         };
-        tokio::pin!(sent);
-        loop {
-            if let Ok(result) = timeout_at(self.rest_until, &mut sent).await {
-                return result;
-            }
-            let begun = Instant::now();
-            let held = {
-                let _hold = link.hold();
-                timeout_at(begun + HOLD, &mut sent).await
-            };
-            self.rest_until = Instant::now() + begun.elapsed();
-            if let Ok(result) = held {
-                return result;
-            }
-        }
+        self.link.ring();
+        self.link
+            .mailbox()
+            .wait(|letters| {
+                if letters.taken >= posted {
+                    return Some(Ok(()));
+                }
+                let closed = letters.closed.clone()?;
+                Some(Err(SendError::Closed(closed.into())))
+            })
+            .await
     }
 
     /// Ends the stream after what was sent, and waits until the other side has it, or `within` has passed.
-    pub async fn finish(mut self, within: Duration) {
-        if self.stream.finish().is_ok() {
-            // The peer may have gone; then there is nobody left to wait for.
-            let _ = tokio::time::timeout(within, self.stream.stopped()).await;
-        }
+    pub async fn finish(self, within: Duration) {
+        self.link.mailbox().state.lock().finish = true;
+        self.link.ring();
+        let finished = self
+            .link
+            .mailbox()
+            .wait(|letters| (letters.finished || letters.closed.is_some()).then_some(()));
+        // The peer may have gone; then there is nobody left to wait for.
+        let _ = tokio::time::timeout(within, finished).await;
     }
 }
 
 /// The end that reads.
 #[derive(Debug)]
 pub struct ControlReceiver {
-    stream: RecvStream,
     link: Link,
     buffer: BytesMut,
     consumed: u64,
 }
 
+/// What the mailbox had.
+enum Letter {
+    Bytes(BytesMut),
+    End,
+    Closed(PathClosed),
+}
+
 impl ControlReceiver {
-    pub(crate) fn new(stream: RecvStream, link: Link) -> ControlReceiver {
+    pub(crate) fn new(link: Link) -> ControlReceiver {
         ControlReceiver {
-            stream,
             link,
             buffer: BytesMut::new(),
             consumed: 0,
@@ -142,36 +126,31 @@ impl ControlReceiver {
                 self.consumed += (waiting - self.buffer.len()) as u64;
                 return Ok(Some(message));
             }
-            match self.stream.read_chunk(READ_SIZE, true).await {
-                Ok(Some(chunk)) => self.buffer.extend_from_slice(&chunk.bytes),
-                Ok(None) => return Ok(None),
-                Err(ReadError::ConnectionLost(error)) => return Err(RecvError::Closed(error.into())),
-                Err(error) => {
-                    let closed = self.link.close_reason();
-                    let closed = closed.unwrap_or_else(|| PathClosed::Failed(error.to_string()));
-                    return Err(RecvError::Closed(closed));
-                }
+            match self.letter().await {
+                Letter::Bytes(bytes) => self.buffer.unsplit(bytes),
+                Letter::End => return Ok(None),
+                Letter::Closed(closed) => return Err(RecvError::Closed(closed)),
             }
         }
     }
-}
 
-/// True when as many frames have left as `bytes` need at least. quinn fills each packet, so a look at the larger MTU is enough.
-fn is_sent(link: &Link, before: u64, bytes: usize) -> bool {
-    let stats = link.connection().stats();
-    let needed = bytes.div_ceil(usize::from(stats.path.current_mtu).max(1));
-    stats.frame_tx.stream.saturating_sub(before) >= needed as u64
-}
-
-fn stream_frames(link: &Link) -> u64 {
-    link.connection().stats().frame_tx.stream
-}
-
-fn closed(link: &Link, error: WriteError) -> SendError {
-    SendError::Closed(match error {
-        WriteError::ConnectionLost(error) => error.into(),
-        error => link
-            .close_reason()
-            .unwrap_or_else(|| PathClosed::Failed(error.to_string())),
-    })
+    async fn letter(&self) -> Letter {
+        let mailbox = self.link.mailbox();
+        let (letter, full) = mailbox
+            .wait(|letters| {
+                if let Some(bytes) = letters.take_incoming() {
+                    return Some((Letter::Bytes(bytes), letters.full));
+                }
+                if letters.ended {
+                    return Some((Letter::End, false));
+                }
+                let closed = letters.closed.clone()?;
+                Some((Letter::Closed(closed.into()), false))
+            })
+            .await;
+        if full {
+            self.link.ring();
+        }
+        letter
+    }
 }

@@ -5,7 +5,7 @@ use std::{
     net::{SocketAddr, UdpSocket},
     path::PathBuf,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use lanparty_wire::{
@@ -13,15 +13,16 @@ use lanparty_wire::{
     control::{self, Hello, Message, Welcome},
     mtu,
 };
-use quinn::{
-    ClientConfig, Connection, ConnectionError, Endpoint, EndpointConfig, TokioRuntime, TransportConfig,
-    TransportErrorCode, crypto::rustls::QuicClientConfig,
+use quinn_proto::{
+    ClientConfig, ConnectError, ConnectionError, EndpointConfig, TransportConfig, TransportErrorCode,
+    crypto::rustls::QuicClientConfig,
 };
 use rustls::{client::Resumption, crypto::CryptoProvider};
 
 use crate::{
-    ControlReceiver, ControlSender, Identity, Link, PathClosed, Pin, RecvError, SendError, Trust, TrustError,
-    TrustOutcome,
+    ControlReceiver, ControlSender, Engine, Identity, Link, PathClosed, Pin, RecvError, SegmentationOffload,
+    SendError, Trust, TrustError, TrustOutcome,
+    engine::Silence,
     transport::{self, Side},
     trust::{Known, TrustAnchors},
     verify::{RelayVerifier, Verdict},
@@ -38,19 +39,19 @@ pub struct DialConfig {
     pub relay: RelayAddress,
     /// How long a dial waits for the relay's first answer, and again for its welcome.
     pub timeout: Duration,
-    /// Whether the kernel may cut batches into packets (UDP GSO).
-    pub segmentation_offload: bool,
+    /// Whether the kernel may cut batches into packets.
+    pub segmentation_offload: SegmentationOffload,
 }
 
 impl DialConfig {
-    /// With the timeout after which UDP is taken for blocked, and with segmentation offload.
+    /// With the timeout after which UDP is taken for blocked, and with segmentation offload where it works.
     pub fn new(identity: Identity, trust: Trust, relay: RelayAddress) -> DialConfig {
         DialConfig {
             identity,
             trust,
             relay,
             timeout: Duration::from_secs(5),
-            segmentation_offload: true,
+            segmentation_offload: SegmentationOffload::Auto,
         }
     }
 }
@@ -112,7 +113,7 @@ pub enum DialError {
     #[error("cannot use the socket towards the relay")]
     Socket(#[source] io::Error),
     #[error("cannot start a connection to {0}")]
-    Connect(SocketAddr, #[source] quinn::ConnectError),
+    Connect(SocketAddr, #[source] ConnectError),
     #[error("the connection to the relay broke while it was made")]
     Broken(#[source] PathClosed),
     #[error("the relay did not keep to the protocol: {0}")]
@@ -133,6 +134,7 @@ pub struct Dialer {
     anchors: TrustAnchors,
     provider: Arc<CryptoProvider>,
     transport: Arc<TransportConfig>,
+    segmentation_offload: SegmentationOffload,
     timeout: Duration,
 }
 
@@ -148,7 +150,8 @@ impl Dialer {
             identity: config.identity,
             anchors: TrustAnchors::load(config.trust, &provider)?,
             provider,
-            transport: transport::config(Side::Dialler, config.segmentation_offload),
+            transport: transport::config(Side::Dialler),
+            segmentation_offload: config.segmentation_offload,
             timeout: config.timeout,
         })
     }
@@ -168,19 +171,80 @@ impl Dialer {
         remote: SocketAddr,
         hello: &Hello,
     ) -> Result<(Path, Welcome), DialError> {
+        let mut engine = Engine::new(
+            0,
+            1,
+            socket,
+            self.segmentation_offload,
+            EndpointConfig::default(),
+            None,
+        )
+        .map_err(DialError::Socket)?;
         let verifier = Arc::new(RelayVerifier::new(
             self.provider.clone(),
             self.anchors.anchor(&self.relay)?,
         ));
-        let (endpoint, connection) = self.connect(socket, remote, &verifier).await?;
+        let link = self.connect(&mut engine, remote, &verifier)?;
+        let joined = {
+            let join = self.join(&link, remote, hello, &verifier);
+            engine.drive_until(join).await
+        };
+        match joined {
+            Ok((sender, receiver, trust, welcome)) => {
+                let path = Path {
+                    engine,
+                    link,
+                    sender,
+                    receiver,
+                    trust,
+                };
+                Ok((path, welcome))
+            }
+            Err(error) => {
+                // The relay is told that nobody waits for it any more, which needs a moment of driving.
+                drop(link);
+                engine.drive(Instant::now(), &mut Silence);
+                Err(error)
+            }
+        }
+    }
+
+    fn connect(
+        &self,
+        engine: &mut Engine,
+        remote: SocketAddr,
+        verifier: &Arc<RelayVerifier>,
+    ) -> Result<Link, DialError> {
+        let name = self.anchors.server_name().unwrap_or(&self.relay.host);
+        engine
+            .connect(Instant::now(), self.client_config(verifier)?, remote, name)
+            .map_err(|error| match error {
+                ConnectError::InvalidServerName(name) => DialError::ServerName(name),
+                error => DialError::Connect(remote, error),
+            })
+    }
+
+    /// From the handshake to the relay's answer.
+    async fn join(
+        &self,
+        link: &Link,
+        remote: SocketAddr,
+        hello: &Hello,
+        verifier: &Arc<RelayVerifier>,
+    ) -> Result<(ControlSender, ControlReceiver, TrustOutcome, Welcome), DialError> {
+        match tokio::time::timeout(self.timeout, connected(link)).await {
+            Err(_) => return Err(DialError::NoAnswer(remote)),
+            Ok(Err(error)) => return Err(self.refused(remote, error, verifier.verdict())),
+            Ok(Ok(())) => {}
+        }
         let Some(Verdict::Trusted(outcome, shown)) = verifier.verdict() else {
             return Err(DialError::Protocol("it showed no certificate".into()));
         };
         self.anchors.remember(&self.relay, outcome, shown)?;
-        let Some(budget) = connection.max_datagram_size() else {
+        let budget = link.budget();
+        if budget == 0 {
             return Err(DialError::NoDatagrams(self.relay.clone()));
-        };
-        let budget = u16::try_from(budget).unwrap_or(u16::MAX);
+        }
         if budget < mtu::MIN_BUDGET {
             return Err(DialError::SmallBudget(budget));
         }
@@ -188,38 +252,9 @@ impl Dialer {
             budget,
             ..hello.clone()
         };
-        let link = Link::new(connection, Some(endpoint));
-        let joined = tokio::time::timeout(self.timeout, self.join(link, hello)).await;
-        let (path, welcome) = joined.map_err(|_| DialError::NoAnswer(remote))??;
-        Ok((
-            Path {
-                trust: outcome,
-                ..path
-            },
-            welcome,
-        ))
-    }
-
-    async fn connect(
-        &self,
-        socket: UdpSocket,
-        remote: SocketAddr,
-        verifier: &Arc<RelayVerifier>,
-    ) -> Result<(Endpoint, Connection), DialError> {
-        let endpoint = Endpoint::new(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime))
-            .map_err(DialError::Socket)?;
-        let name = self.anchors.server_name().unwrap_or(&self.relay.host);
-        let connecting = endpoint
-            .connect_with(self.client_config(verifier)?, remote, name)
-            .map_err(|error| match error {
-                quinn::ConnectError::InvalidServerName(name) => DialError::ServerName(name),
-                error => DialError::Connect(remote, error),
-            })?;
-        match tokio::time::timeout(self.timeout, connecting).await {
-            Err(_) => Err(DialError::NoAnswer(remote)),
-            Ok(Ok(connection)) => Ok((endpoint, connection)),
-            Ok(Err(error)) => Err(self.refused(remote, error, verifier.verdict())),
-        }
+        let greeted = tokio::time::timeout(self.timeout, self.greet(link, hello)).await;
+        let (sender, receiver, welcome) = greeted.map_err(|_| DialError::NoAnswer(remote))??;
+        Ok((sender, receiver, outcome, welcome))
     }
 
     fn client_config(&self, verifier: &Arc<RelayVerifier>) -> Result<ClientConfig, DialError> {
@@ -240,26 +275,20 @@ impl Dialer {
         Ok(config)
     }
 
-    async fn join(&self, link: Link, hello: Hello) -> Result<(Path, Welcome), DialError> {
-        let broken = |error: ConnectionError| self.early_end(error.into());
-        let (send, receive) = link.connection().open_bi().await.map_err(broken)?;
-        let mut sender = ControlSender::new(send, link.clone());
-        let mut receiver = ControlReceiver::new(receive, link.clone());
+    async fn greet(
+        &self,
+        link: &Link,
+        hello: Hello,
+    ) -> Result<(ControlSender, ControlReceiver, Welcome), DialError> {
+        let mut sender = ControlSender::new(link.clone());
+        let mut receiver = ControlReceiver::new(link.clone());
         match sender.send(&Message::Hello(hello)).await {
             Ok(()) => {}
             Err(SendError::Closed(closed)) => return Err(self.early_end(closed)),
             Err(SendError::Encode(error)) => return Err(DialError::Protocol(error.to_string())),
         }
         match receiver.recv().await {
-            Ok(Some(Message::Welcome(welcome))) => Ok((
-                Path {
-                    link,
-                    sender,
-                    receiver,
-                    trust: TrustOutcome::Known,
-                },
-                welcome,
-            )),
+            Ok(Some(Message::Welcome(welcome))) => Ok((sender, receiver, welcome)),
             Ok(Some(Message::Reject { reason, detail })) => Err(DialError::Rejected(reason, detail)),
             Ok(_) => Err(DialError::Protocol("its first message is no answer".into())),
             Err(RecvError::Closed(closed)) => Err(self.early_end(closed)),
@@ -324,9 +353,20 @@ impl Dialer {
     }
 }
 
-/// A joined connection.
+async fn connected(link: &Link) -> Result<(), ConnectionError> {
+    link.mailbox()
+        .wait(|letters| match &letters.closed {
+            _ if letters.connected => Some(Ok(())),
+            Some(error) => Some(Err(error.clone())),
+            None => None,
+        })
+        .await
+}
+
+/// A joined connection, and the engine that its owner drives from now on.
 #[derive(Debug)]
 pub struct Path {
+    engine: Engine,
     link: Link,
     sender: ControlSender,
     receiver: ControlReceiver,
@@ -339,13 +379,13 @@ impl Path {
         self.trust
     }
 
-    /// Datagrams and state of the connection.
+    /// State of the connection.
     pub fn link(&self) -> &Link {
         &self.link
     }
 
-    /// The parts, which different tasks may own.
-    pub fn split(self) -> (Link, ControlSender, ControlReceiver) {
-        (self.link, self.sender, self.receiver)
+    /// The parts. The engine belongs to the loop that carries the frames; different tasks may own the others.
+    pub fn split(self) -> (Engine, Link, ControlSender, ControlReceiver) {
+        (self.engine, self.link, self.sender, self.receiver)
     }
 }

@@ -11,16 +11,17 @@ use lanparty_wire::{
     LeaveReason, PeerId, RejectReason,
     control::{self, Hello, Message},
 };
-use quinn::{
-    Connection, ConnectionError, Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime, VarInt,
-    crypto::rustls::QuicServerConfig,
-};
-use quinn_proto::HashedConnectionIdGenerator;
+use quinn_proto::{ConnectionError, EndpointConfig, ServerConfig, crypto::rustls::QuicServerConfig};
 use ring::{hkdf, hmac};
-use rustls::pki_types::CertificateDer;
+use tokio::{runtime::Handle, sync::oneshot};
 
 use crate::{
-    ControlReceiver, ControlSender, EndpointKeys, Link, PathClosed, RecvError, RelayCertificate,
+    ControlReceiver, ControlSender, EndpointKeys, Engine, Link, PathClosed, RecvError, RelayCertificate,
+    SegmentationOffload,
+    engine::{
+        ShardedIds,
+        desk::{Command, Desk, Door},
+    },
     transport::{self, Side},
     verify::{MemberVerifier, peer_id},
 };
@@ -41,8 +42,8 @@ const REJECTION: Duration = Duration::from_secs(1);
 pub struct ListenConfig {
     pub certificate: RelayCertificate,
     pub keys: EndpointKeys,
-    /// Whether the kernel may cut batches into packets (UDP GSO).
-    pub segmentation_offload: bool,
+    /// Whether the kernel may cut batches into packets.
+    pub segmentation_offload: SegmentationOffload,
 }
 
 /// Why there is no endpoint.
@@ -71,51 +72,173 @@ pub enum AcceptError {
     Hello(#[source] RecvError),
 }
 
-/// A relay's QUIC endpoint.
+/// Where clients knock. Its engines carry what goes over their connections.
 #[derive(Debug, Clone)]
-pub struct Listener(Endpoint);
+pub struct Listener {
+    door: Arc<Door>,
+    desks: Arc<[Arc<Desk>]>,
+}
+
+/// One who knocks, before any work was done for him. He is ignored if nothing else becomes of him.
+#[derive(Debug)]
+pub struct Incoming {
+    desk: Arc<Desk>,
+    /// `None` once it has become something.
+    incoming: Option<Box<quinn_proto::Incoming>>,
+    remote: SocketAddr,
+    validated: bool,
+}
 
 impl Listener {
-    /// Starts an endpoint on a bound socket.
+    /// Starts an engine on a bound socket. Needs a runtime.
     ///
     /// # Errors
     /// The certificate's key is of no use to TLS, or the socket cannot be used.
-    pub fn new(socket: UdpSocket, config: ListenConfig) -> Result<Listener, ListenError> {
-        let reset = hmac::Key::new(hmac::HMAC_SHA256, &config.keys.stateless_reset);
-        let connection_id = config.keys.connection_id;
-        let mut endpoint = EndpointConfig::new(Arc::new(reset));
-        endpoint
-            .cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(connection_id)))
-            .min_reset_interval(RESET_INTERVAL);
-        let server = server_config(config)?;
-        Endpoint::new(endpoint, Some(server), socket, Arc::new(TokioRuntime))
-            .map(Listener)
-            .map_err(ListenError::Quic)
+    pub fn new(socket: UdpSocket, config: ListenConfig) -> Result<(Listener, Engine), ListenError> {
+        let (listener, mut engines) = Listener::sharded(vec![(socket, Handle::current())], config)?;
+        let engine = engines.pop().ok_or_else(no_socket)?;
+        Ok((listener, engine))
     }
 
-    /// The next one who knocks, before any work is done for him; `None` when the endpoint is closed. He may be accepted (see
-    /// [`Inbound::accept`]), asked to prove his address ([`Incoming::retry`]), or ignored.
+    /// Starts an engine on each of several sockets with the same address (`SO_REUSEPORT`). Each is driven by a loop of its own,
+    /// which also hands on what came in at the wrong socket ([`Engine::strays`]), and which runs on the runtime that is given
+    /// with the socket.
+    ///
+    /// # Errors
+    /// The certificate's key is of no use to TLS, a socket cannot be used, there is none, or there are more than 256.
+    pub fn sharded(
+        sockets: Vec<(UdpSocket, Handle)>,
+        config: ListenConfig,
+    ) -> Result<(Listener, Vec<Engine>), ListenError> {
+        let engines = sockets.len();
+        let offload = config.segmentation_offload;
+        let reset = Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &config.keys.stateless_reset));
+        let connection_id = config.keys.connection_id;
+        let server = Arc::new(server_config(config)?);
+        let door = Arc::new(Door::default());
+        let make = |(number, (socket, runtime)): (usize, (UdpSocket, Handle))| {
+            // The socket is watched by the runtime of its loop, so that a packet wakes no other thread.
+            let _inside = runtime.enter();
+            let number = u8::try_from(number).map_err(|_| no_socket())?;
+            let mut endpoint = EndpointConfig::new(reset.clone());
+            endpoint
+                .cid_generator(move || Box::new(ShardedIds::new(number, connection_id)))
+                .min_reset_interval(RESET_INTERVAL);
+            let listening = Some((server.clone(), door.clone()));
+            Engine::new(number, engines, socket, offload, endpoint, listening).map_err(ListenError::Quic)
+        };
+        let engines: Vec<Engine> = sockets
+            .into_iter()
+            .enumerate()
+            .map(make)
+            .collect::<Result<_, _>>()?;
+        let desks = engines.iter().map(|engine| engine.desk().clone()).collect();
+        Ok((Listener { door, desks }, engines))
+    }
+
+    /// The next one who knocks; `None` when the listener is closed. He may be accepted (see [`Inbound::accept`]), asked to prove
+    /// his address ([`Incoming::retry`]), or ignored. Cancel-safe.
     pub async fn knock(&self) -> Option<Incoming> {
-        self.0.accept().await
+        loop {
+            let knocked = self.door.knocked.notified();
+            tokio::pin!(knocked);
+            knocked.as_mut().enable();
+            {
+                let mut knocking = self.door.state.lock();
+                if let Some((desk, incoming)) = knocking.waiting.pop_front() {
+                    return Some(Incoming {
+                        desk,
+                        remote: incoming.remote_address(),
+                        validated: incoming.remote_address_validated(),
+                        incoming: Some(incoming),
+                    });
+                }
+                if knocking.closed {
+                    return None;
+                }
+            }
+            knocked.await;
+        }
     }
 
     /// # Errors
-    /// The socket is gone.
+    /// There is no socket.
     pub fn local_address(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        let desk = self.desks.first();
+        let desk = desk.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
+        Ok(*desk.address.lock())
     }
 
     /// Connections, those that are closing included.
     pub fn connections(&self) -> usize {
-        self.0.open_connections()
+        self.desks.iter().map(|desk| desk.connections()).sum()
     }
 
-    /// Closes every connection with a reason, and waits a moment until they know.
+    /// Closes every connection with a reason, lets nobody in any more, and waits a moment until all know. The engines have to be
+    /// driven meanwhile.
     pub async fn close(&self, reason: LeaveReason, within: Duration) {
-        let text = serde_json::to_vec(&reason).unwrap_or_default();
-        self.0.close(VarInt::from_u32(0), &text);
+        for desk in self.desks.iter() {
+            desk.command(Command::Close(reason.clone()));
+        }
+        let idle = async {
+            for desk in self.desks.iter() {
+                desk.idle().await;
+            }
+        };
         // A member that does not answer must not hold the relay back.
-        let _ = tokio::time::timeout(within, self.0.wait_idle()).await;
+        let _ = tokio::time::timeout(within, idle).await;
+    }
+}
+
+fn no_socket() -> ListenError {
+    ListenError::Quic(io::Error::other(
+        "a relay needs one socket at least, and 256 at most",
+    ))
+}
+
+impl Incoming {
+    /// Where he says that he is.
+    pub fn remote_address(&self) -> SocketAddr {
+        self.remote
+    }
+
+    /// True if he has proven that he can receive there.
+    pub fn remote_address_validated(&self) -> bool {
+        self.validated
+    }
+
+    /// Lets him prove his address, which costs us no memory (RFC 9000, section 8.1.2).
+    ///
+    /// # Errors
+    /// He has proven it already.
+    pub fn retry(mut self) -> Result<(), Incoming> {
+        match self.incoming.take() {
+            Some(incoming) if incoming.may_retry() => self.desk.command(Command::Retry(incoming)),
+            incoming => {
+                self.incoming = incoming;
+                return Err(self);
+            }
+        }
+        Ok(())
+    }
+
+    /// Says nothing; he tries again by himself.
+    pub fn ignore(self) {}
+
+    async fn accept(mut self) -> Result<Link, ConnectionError> {
+        let gone = ConnectionError::LocallyClosed;
+        let incoming = self.incoming.take().ok_or_else(|| gone.clone())?;
+        let (answer, accepted) = oneshot::channel();
+        self.desk.command(Command::Accept(incoming, answer));
+        accepted.await.map_err(|_| gone)?
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if let Some(incoming) = self.incoming.take() {
+            self.desk.command(Command::Ignore(incoming));
+        }
     }
 }
 
@@ -135,7 +258,7 @@ fn server_config(config: ListenConfig) -> Result<ServerConfig, ListenError> {
     let token = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(&config.keys.token);
     let mut server = ServerConfig::new(Arc::new(quic), Arc::new(token));
     server
-        .transport_config(transport::config(Side::Relay, config.segmentation_offload))
+        .transport_config(transport::config(Side::Relay))
         .migration(true)
         .max_incoming(MAX_INCOMING)
         .incoming_buffer_size(INCOMING_BUFFER)
@@ -165,7 +288,7 @@ impl Inbound {
             .map_err(|_| AcceptError::TooSlow)?
     }
 
-    /// Datagrams and state of the connection.
+    /// State of the connection.
     pub fn link(&self) -> &Link {
         &self.link
     }
@@ -190,21 +313,19 @@ impl Inbound {
 
     async fn greet(incoming: Incoming) -> Result<Inbound, AcceptError> {
         let failed = |error: ConnectionError| AcceptError::Handshake(error.into());
-        let connection = incoming.accept().map_err(failed)?.await.map_err(failed)?;
-        let peer = identity(&connection).ok_or(AcceptError::NoIdentity)?;
-        if connection.max_datagram_size().is_none() {
+        let link = incoming.accept().await.map_err(failed)?;
+        let peer = identity(&link).await?;
+        if link.budget() == 0 {
             return Err(AcceptError::NoDatagrams);
         }
-        let remote = connection.remote_address();
-        let (send, receive) = connection.accept_bi().await.map_err(failed)?;
-        let link = Link::new(connection, None);
-        let sender = ControlSender::new(send, link.clone());
-        let mut receiver = ControlReceiver::new(receive, link.clone());
+        opened(&link).await.map_err(failed)?;
+        let sender = ControlSender::new(link.clone());
+        let mut receiver = ControlReceiver::new(link.clone());
         let error = match receiver.recv().await {
             Ok(Some(Message::Hello(hello))) => {
                 return Ok(Inbound {
                     peer,
-                    remote,
+                    remote: link.remote_address(),
                     hello,
                     link,
                     sender,
@@ -219,6 +340,33 @@ impl Inbound {
     }
 }
 
+/// Waits for the end of the handshake.
+async fn identity(link: &Link) -> Result<PeerId, AcceptError> {
+    let chain = link
+        .mailbox()
+        .wait(|letters| match &letters.closed {
+            _ if letters.connected => Some(Ok(letters.identity.take())),
+            Some(error) => Some(Err(AcceptError::Handshake(error.clone().into()))),
+            None => None,
+        })
+        .await?;
+    let certificate = chain.as_ref().and_then(|chain| chain.first());
+    certificate
+        .and_then(|certificate| peer_id(certificate))
+        .ok_or(AcceptError::NoIdentity)
+}
+
+/// Waits for the control stream.
+async fn opened(link: &Link) -> Result<(), ConnectionError> {
+    link.mailbox()
+        .wait(|letters| match &letters.closed {
+            _ if letters.opened => Some(Ok(())),
+            Some(error) => Some(Err(error.clone())),
+            None => None,
+        })
+        .await
+}
+
 async fn refuse_hello(link: Link, mut sender: ControlSender, error: &AcceptError) {
     let detail = match error {
         AcceptError::Hello(RecvError::Decode(error)) => error.to_string(),
@@ -229,12 +377,4 @@ async fn refuse_hello(link: Link, mut sender: ControlSender, error: &AcceptError
         sender.finish(REJECTION).await;
     }
     link.close(LeaveReason::Malformed);
-}
-
-fn identity(connection: &Connection) -> Option<PeerId> {
-    let chain = connection
-        .peer_identity()?
-        .downcast::<Vec<CertificateDer<'static>>>()
-        .ok()?;
-    peer_id(chain.first()?)
 }

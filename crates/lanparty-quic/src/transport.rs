@@ -4,7 +4,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use quinn::{AckFrequencyConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
+use quinn_proto::{
+    AckFrequencyConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt, congestion::CubicConfig,
+};
 
 /// NATs forget UDP mappings after 30 s (FIELD-NOTES F26); a shorter interval also lets a watchdog act within seconds.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(2);
@@ -16,11 +18,10 @@ const INITIAL_RTT: Duration = Duration::from_millis(100);
 const INITIAL_MTU: u16 = 1200;
 /// The UDP payload that fits an Ethernet of 1500 under IPv6 (40 + 8 bytes of headers).
 const LARGEST_MTU: u16 = 1452;
-/// Eleven full datagrams: one batch for the kernel's segmentation, and 13 ms at 10 Mbit/s. Everything else waits in the
-/// caller's scheduler, where small packets overtake.
-const DATAGRAM_SEND_BUFFER: usize = 16 * 1024;
-/// 10 ms at 1 Gbit/s for a reader that is not scheduled at once; filled only when it is late.
-const DATAGRAM_RECEIVE_BUFFER: usize = 1024 * 1024;
+/// Never full: the engine gives QUIC a train at most, 64 datagrams of less than 1,452 bytes.
+pub(crate) const DATAGRAM_SEND_BUFFER: usize = 256 * 1024;
+/// What one train of the kernel holds, twice; it is emptied after each.
+const DATAGRAM_RECEIVE_BUFFER: usize = 128 * 1024;
 /// One control stream; a peer cannot make us keep more than this of unread control messages.
 const STREAM_WINDOW: u32 = 256 * 1024;
 
@@ -33,16 +34,17 @@ pub(crate) enum Side {
     Relay,
 }
 
-pub(crate) fn config(side: Side, segmentation_offload: bool) -> Arc<TransportConfig> {
+pub(crate) fn config(side: Side) -> Arc<TransportConfig> {
     let mut mtu = MtuDiscoveryConfig::default();
     // A suspected black hole halves nothing but costs a second datagram for each full frame: look again soon.
     mtu.upper_bound(LARGEST_MTU)
         .interval(Duration::from_secs(120))
         .black_hole_cooldown(Duration::from_secs(20));
     let mut acks = AckFrequencyConfig::default();
-    // Datagrams are never retransmitted; one acknowledgement for ten of them is enough to steer congestion control.
-    acks.ack_eliciting_threshold(VarInt::from_u32(10))
-        .max_ack_delay(Some(Duration::from_millis(10)));
+    // Datagrams are never retransmitted; one acknowledgement for twenty of them is enough to steer congestion control at any
+    // speed, and at 20 Mbit/s the delay keeps the sender's window moving.
+    acks.ack_eliciting_threshold(VarInt::from_u32(20))
+        .max_ack_delay(Some(Duration::from_millis(2)));
     let mut config = TransportConfig::default();
     config
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))))
@@ -58,6 +60,7 @@ pub(crate) fn config(side: Side, segmentation_offload: bool) -> Arc<TransportCon
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(STREAM_WINDOW))
         .send_window(u64::from(STREAM_WINDOW))
-        .enable_segmentation_offload(segmentation_offload);
+        // The one place that says how a path's speed is found.
+        .congestion_controller_factory(Arc::new(CubicConfig::default()));
     Arc::new(config)
 }

@@ -1,19 +1,21 @@
-//! The way out to one member: straight into its connection while that has room, else through a scheduler.
+//! The way out to one member: a scheduler that its shard empties as fast as the member's leg takes datagrams.
 //!
-//! Several readers send here at the same time, so there is a lock; it is this member's own and held for one datagram. Order is
-//! kept because nobody sends past the scheduler while anything waits in it.
+//! Whoever has something for the member puts it in, on whatever shard he is, so there is a lock; it is this member's own and
+//! held for one datagram. Only the first to put something into an empty queue has to wake the member's shard.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use bytes::{Bytes, BytesMut};
 use lanparty_core::{
     ecn, fragment,
     scheduler::{Bound, Bounds, FlowId, Scheduler},
 };
-use lanparty_quic::{Link, TrySendError};
-use lanparty_wire::{Class, DropCounters, DropReason, MemberId};
+use lanparty_quic::Link;
+use lanparty_wire::{Class, DropCounters, DropReason, Header, MemberId};
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 /// A line about datagrams that were too large for the leg, at most this often for each target.
 const TELL_INTERVAL: Duration = Duration::from_secs(60);
@@ -31,28 +33,27 @@ pub struct Sent {
 pub struct Egress {
     link: Link,
     state: Mutex<State>,
-    filled: Notify,
 }
 
 #[derive(Debug)]
 struct State {
     queue: Scheduler<Bytes>,
+    /// The rest of what had to be cut.
+    pieces: VecDeque<Bytes>,
     /// The connection has ended; nothing is queued any more.
     ended: bool,
-    /// Something waits, or is on its way out of the queue: newcomers have to queue behind it.
-    draining: bool,
+    /// The member's shard has been woken, and takes everything until nothing is left.
+    awake: bool,
     sent: Sent,
     told: Option<Instant>,
 }
 
-/// A datagram, and whose it is.
+/// A datagram, and how it is queued.
 #[derive(Clone, Copy, Debug)]
 pub struct Parcel<'a> {
     pub datagram: &'a Bytes,
     pub class: Class,
     pub flow: FlowId,
-    pub source: MemberId,
-    pub target: MemberId,
 }
 
 impl Egress {
@@ -61,12 +62,12 @@ impl Egress {
             link,
             state: Mutex::new(State {
                 queue: Scheduler::new(bounds()),
+                pieces: VecDeque::new(),
                 ended: false,
-                draining: false,
+                awake: false,
                 sent: Sent::default(),
                 told: None,
             }),
-            filled: Notify::new(),
         }
     }
 
@@ -74,50 +75,44 @@ impl Egress {
         &self.link
     }
 
-    /// Sends a datagram, or queues it. What does not fit the leg in one piece is cut.
-    pub fn send(&self, now: Instant, parcel: Parcel<'_>) {
+    /// Queues a datagram. True if the member's shard has to be woken.
+    pub fn push(&self, now: Instant, parcel: Parcel<'_>) -> bool {
         let mut state = self.state.lock();
-        let was_draining = state.draining;
         if state.ended {
             state.sent.drops.count(DropReason::NoPath);
-        } else if was_draining {
-            state.push(now, &parcel, parcel.datagram.clone());
-        } else {
-            match self.link.try_send(parcel.datagram.clone()) {
-                Ok(()) => state.sent.count(parcel.datagram.len()),
-                Err(TrySendError::Full(datagram)) => state.push(now, &parcel, datagram),
-                Err(TrySendError::TooLarge(datagram)) => {
-                    state.tell(now, &parcel, self.link.budget());
-                    state.push(now, &parcel, datagram);
-                }
-                Err(TrySendError::Closed(_)) => state.sent.drops.count(DropReason::NoPath),
-            }
+            return false;
         }
-        let has_begun = state.draining && !was_draining;
-        drop(state);
-        if has_begun {
-            self.filled.notify_one();
-        }
+        let State { queue, sent, .. } = &mut *state;
+        let datagram = parcel.datagram.clone();
+        queue.push(now, parcel.class, parcel.flow, datagram.len(), datagram, |_| {
+            sent.drops.count(DropReason::QueueFull);
+        });
+        !std::mem::replace(&mut state.awake, true)
     }
 
-    /// Sends what is queued as the connection takes it, until it ends.
-    pub async fn drain(&self) {
+    /// The next datagram that fits `budget`; what does not is cut. After `None` the next [`Egress::push`] wakes again.
+    pub fn next(&self, now: Instant, target: MemberId, budget: u16) -> Option<Bytes> {
+        let mut state = self.state.lock();
         loop {
-            match self.next() {
-                None => self.filled.notified().await,
-                Some(datagram) => {
-                    if !self.send_queued(datagram).await {
-                        return;
-                    }
-                }
+            let Some(datagram) = state.take(now) else {
+                state.awake = false;
+                return None;
+            };
+            if datagram.len() <= usize::from(budget) {
+                state.sent.datagrams += 1;
+                state.sent.bytes += datagram.len() as u64;
+                return Some(datagram);
             }
+            state.tell(now, target, &datagram, budget);
+            state.cut(&datagram, budget);
         }
     }
 
     /// The connection has ended: empties the queue, and returns how many datagrams have not left it.
     pub fn end(&self) -> u64 {
         let mut state = self.state.lock();
-        let mut left = 0;
+        let mut left = state.pieces.len() as u64;
+        state.pieces.clear();
         state.queue.drain(|_| left += 1);
         state.ended = true;
         left
@@ -126,67 +121,37 @@ impl Egress {
     pub fn sent(&self) -> Sent {
         self.state.lock().sent.clone()
     }
+}
 
-    fn next(&self) -> Option<Bytes> {
-        let mut state = self.state.lock();
-        let State { queue, sent, .. } = &mut *state;
-        let late = |_| sent.drops.count(DropReason::QueueDelay);
-        let next = queue.pop(Instant::now(), ecn::set_congested, late);
-        state.draining = next.is_some();
-        next.map(|popped| popped.item)
-    }
-
-    /// False when the connection has ended.
-    async fn send_queued(&self, datagram: Bytes) -> bool {
-        let length = datagram.len();
-        match self.link.send_wait(datagram).await {
-            Ok(()) => self.state.lock().sent.count(length),
-            Err(TrySendError::Closed(_)) => return false,
-            Err(TrySendError::TooLarge(datagram) | TrySendError::Full(datagram)) => {
-                return self.send_cut(&datagram).await;
-            }
+impl State {
+    fn take(&mut self, now: Instant) -> Option<Bytes> {
+        if let Some(piece) = self.pieces.pop_front() {
+            return Some(piece);
         }
-        true
+        let State { queue, sent, .. } = self;
+        let late = |_| sent.drops.count(DropReason::QueueDelay);
+        queue.pop(now, ecn::set_congested, late).map(|popped| popped.item)
     }
 
-    async fn send_cut(&self, datagram: &[u8]) -> bool {
+    /// Cuts what the leg cannot carry in one piece. It may be a piece already, if the leg has shrunk meanwhile.
+    fn cut(&mut self, datagram: &[u8], budget: u16) {
         let mut pieces = Vec::new();
-        let cut = fragment::recut(datagram, self.link.budget(), |head, body| {
+        let cut = fragment::recut(datagram, budget, |head, body| {
             let mut piece = BytesMut::with_capacity(head.len() + body.len());
             piece.extend_from_slice(head);
             piece.extend_from_slice(body);
             pieces.push(piece.freeze());
         });
         if let Err(reason) = cut {
-            self.state.lock().sent.drops.count(reason);
-            return true;
+            self.sent.drops.count(reason);
+            return;
         }
-        for piece in pieces {
-            let length = piece.len();
-            match self.link.send_wait(piece).await {
-                Ok(()) => self.state.lock().sent.count(length),
-                Err(TrySendError::Closed(_)) => return false,
-                // The leg has shrunk again in this moment; the rest of the frame is of no use.
-                Err(TrySendError::TooLarge(_) | TrySendError::Full(_)) => {
-                    self.state.lock().sent.drops.count(DropReason::DatagramBudget);
-                    return true;
-                }
-            }
+        for piece in pieces.into_iter().rev() {
+            self.pieces.push_front(piece);
         }
-        true
-    }
-}
-
-impl State {
-    fn push(&mut self, now: Instant, parcel: &Parcel<'_>, datagram: Bytes) {
-        let State { queue, sent, .. } = self;
-        queue.push(now, parcel.class, parcel.flow, datagram.len(), datagram, |_| {
-            sent.drops.count(DropReason::QueueFull);
-        });
-        self.draining = true;
     }
 
-    fn tell(&mut self, now: Instant, parcel: &Parcel<'_>, budget: u16) {
+    fn tell(&mut self, now: Instant, target: MemberId, datagram: &[u8], budget: u16) {
         if self
             .told
             .is_some_and(|told| now.saturating_duration_since(told) < TELL_INTERVAL)
@@ -194,20 +159,14 @@ impl State {
             return;
         }
         self.told = Some(now);
+        let source = Header::decode(datagram).ok().map(|(header, _)| header.source);
         tracing::info!(
-            ingress = %parcel.source,
-            target = %parcel.target,
-            length = parcel.datagram.len(),
+            ingress = source.map(tracing::field::display),
+            %target,
+            length = datagram.len(),
             budget,
             "a datagram is larger than its target's budget and is cut"
         );
-    }
-}
-
-impl Sent {
-    fn count(&mut self, bytes: usize) {
-        self.datagrams += 1;
-        self.bytes += bytes as u64;
     }
 }
 

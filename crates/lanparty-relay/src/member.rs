@@ -21,10 +21,10 @@ use tokio::{
 
 use crate::{
     egress::Egress,
+    forward::{Place, Received},
     memory::unix_now,
     outbox::{Outbox, Receipt},
     pace::Pace,
-    reader::{self, Received},
     registry::{Joined, encode},
     relay::Relay,
 };
@@ -128,20 +128,18 @@ fn log_join(relay: &Relay, inbound: &Inbound, joined: &Joined) {
 async fn host(relay: &Arc<Relay>, member: &Arc<Member>, mut joined: Joined, inbound: Inbound) -> LeaveReason {
     let (link, sender, mut receiver) = inbound.split();
     wait_until_known(relay, &mut joined).await;
+    // It is in its place before it is welcomed, and sends nothing before.
+    relay.enter(Place {
+        link: link.id(),
+        room: joined.seat.room.clone(),
+        id: joined.seat.member,
+        member: member.clone(),
+        ingress: Ingress::new(&joined.member, &relay.plan.ingress, Instant::now()),
+        roster: joined.roster.clone(),
+    });
     let mut tasks = JoinSet::new();
     let writer = member.clone();
     tasks.spawn(async move { writer.outbox.write_to(sender).await });
-    let drainer = member.clone();
-    tasks.spawn(async move { drainer.egress.drain().await });
-    let ingress = Ingress::new(&joined.member, &relay.plan.ingress, Instant::now());
-    let name = (joined.seat.room.clone(), joined.seat.member);
-    tasks.spawn(reader::read(
-        relay.clone(),
-        member.clone(),
-        ingress,
-        name,
-        joined.roster.clone(),
-    ));
     let mut dismissed = member.dismissed.subscribe();
     let reason = tokio::select! {
         reason = converse(relay, member, &joined, &link, &mut receiver) => reason,
@@ -152,6 +150,7 @@ async fn host(relay: &Arc<Relay>, member: &Arc<Member>, mut joined: Joined, inbo
     };
     link.close(reason.clone());
     tasks.shutdown().await;
+    relay.leave(link.id());
     reason
 }
 

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use rand::{SeedableRng, rngs::SmallRng};
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::{member::Member, outbox::Receipt, reader::Members};
+use crate::{forward::Members, member::Member, outbox::Receipt};
 
 /// The newest roster of one room.
 pub type SharedRoster = Arc<ArcSwap<Members>>;

@@ -16,9 +16,8 @@ use lanparty_api::{
     status::Handshakes,
 };
 use lanparty_core::relay::{IngressConfig, RoomLimits};
-use lanparty_quic::{AcceptError, Inbound, Listener, Pin};
+use lanparty_quic::{AcceptError, Inbound, Incoming, LinkId, Listener, Pin};
 use lanparty_wire::LeaveReason;
-use quinn::Incoming;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
@@ -27,11 +26,13 @@ use tokio::{
 
 use crate::{
     door::{Answer, Door},
+    forward::Place,
     line_limit::LineLimit,
     member,
     memory::{Memory, unix_now},
     registry::Registry,
     report,
+    shard::{Inbox, Threads},
 };
 
 /// A client on a bad line needs a few round trips; one that needs longer begins again.
@@ -56,10 +57,14 @@ pub struct Relay {
     pub plan: Plan,
     pub registry: Registry,
     pub listener: Listener,
+    /// By the numbers of the listener's engines.
+    pub shards: Box<[Inbox]>,
     pub knocks: Knocks,
     pub lines: LineLimit,
     /// Datagrams that were still queued for members when their connections ended.
     pub unsent: AtomicU64,
+    /// Datagrams of those who were not in a room.
+    pub strange: AtomicU64,
     stopping: AtomicBool,
 }
 
@@ -85,6 +90,33 @@ impl Knocks {
 }
 
 impl Relay {
+    pub fn new(listener: Listener, shards: usize, plan: Plan, memory: &mut Memory) -> Relay {
+        Relay {
+            registry: Registry::new(plan.room_limits, memory.take(), unix_now()),
+            plan,
+            listener,
+            shards: (0..shards).map(|_| Inbox::default()).collect(),
+            knocks: Knocks::default(),
+            lines: LineLimit::default(),
+            unsent: AtomicU64::new(0),
+            strange: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// Gives a member its place in the loop of its shard.
+    pub fn enter(&self, place: Place) {
+        if let Some(shard) = self.shards.get(place.link.engine()) {
+            shard.enter(place);
+        }
+    }
+
+    pub fn leave(&self, link: LinkId) {
+        if let Some(shard) = self.shards.get(link.engine()) {
+            shard.leave(link);
+        }
+    }
+
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }
@@ -93,19 +125,9 @@ impl Relay {
 /// Serves until somebody wants it to stop.
 ///
 /// # Errors
-/// The status socket cannot be opened, or signals cannot be had.
-pub async fn run(listener: Listener, plan: Plan, mut memory: Memory) -> Result<(), Failure> {
+/// The status socket cannot be opened, signals cannot be had, or a loop has failed.
+pub async fn run(relay: Arc<Relay>, mut threads: Threads, memory: Memory) -> Result<(), Failure> {
     let host = |error| Failure::new(ExitCode::Host, error);
-    let registry = Registry::new(plan.room_limits, memory.take(), unix_now());
-    let relay = Arc::new(Relay {
-        plan,
-        registry,
-        listener,
-        knocks: Knocks::default(),
-        lines: LineLimit::default(),
-        unsent: AtomicU64::new(0),
-        stopping: AtomicBool::new(false),
-    });
     let (status, statuses) = watch::channel(Status::new(Program::Relay));
     report::publish(&relay, &status);
     let socket = socket_path(&relay.plan.state_dir, Program::Relay);
@@ -118,6 +140,7 @@ pub async fn run(listener: Listener, plan: Plan, mut memory: Memory) -> Result<(
     let reporter = tokio::spawn(report::run(relay.clone(), status));
     tokio::select! {
         () = open_door(&relay) => {}
+        () = threads.ended() => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
         _ = hangup.recv() => {}
@@ -126,6 +149,10 @@ pub async fn run(listener: Listener, plan: Plan, mut memory: Memory) -> Result<(
     keeper.abort();
     reporter.abort();
     save(&relay, &memory).await;
+    if !threads.stop(&relay.shards) {
+        let text = "a thread that carries datagrams has failed; the log says why";
+        return Err(Failure::new(ExitCode::Unexpected, text.to_owned()));
+    }
     Ok(())
 }
 
@@ -140,8 +167,8 @@ async fn open_door(relay: &Arc<Relay>) {
             Answer::Accept => greet(relay.clone(), incoming),
             Answer::Retry => match incoming.retry() {
                 Ok(()) => count(&relay.knocks.retried),
-                Err(error) => {
-                    error.into_incoming().ignore();
+                Err(incoming) => {
+                    incoming.ignore();
                     count(&relay.knocks.refused);
                 }
             },

@@ -3,18 +3,21 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use lanparty_api::{
     DropLog, Program, Status,
-    status::{MemberStatus, RelayStatus, RoomStatus, Traffic},
+    status::{MemberStatus, RelayStatus, RoomStatus, Sockets, Traffic},
 };
 use lanparty_wire::{DropCounters, DropReason, MemberId, RoomId, control::Role};
 use tokio::sync::watch;
 
-use crate::{member::Described, relay::Relay};
+use crate::{member::Described, relay::Relay, shard::Inbox};
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -75,6 +78,7 @@ fn refresh(relay: &Relay, status: &watch::Sender<Status>, books: &mut Books) {
     });
     let (traffic, mut drops) = books.totals();
     drops.add(DropReason::NoPath, relay.unsent.load(Ordering::Relaxed));
+    drops.add(DropReason::UnknownSource, relay.strange.load(Ordering::Relaxed));
     if let Some(count) = relay.lines.summary(now) {
         tracing::info!(
             count,
@@ -93,9 +97,25 @@ fn refresh(relay: &Relay, status: &watch::Sender<Status>, books: &mut Books) {
             pin: relay.plan.pin.to_string(),
             connections: u32::try_from(relay.listener.connections()).unwrap_or(u32::MAX),
             handshakes: relay.knocks.totals(),
+            sockets: sockets(relay),
             rooms,
         });
     });
+}
+
+fn sockets(relay: &Relay) -> Sockets {
+    let sum = |counter: fn(&Inbox) -> &AtomicU64| {
+        let each = relay
+            .shards
+            .iter()
+            .map(|shard| counter(shard).load(Ordering::Relaxed));
+        each.sum()
+    };
+    Sockets {
+        count: u16::try_from(relay.shards.len()).unwrap_or(u16::MAX),
+        handed_over: sum(|shard| &shard.handed_over),
+        not_handed_over: sum(|shard| &shard.not_handed_over),
+    }
 }
 
 impl Books {
@@ -106,8 +126,8 @@ impl Books {
         drops.merge(&sent.drops);
         drops.merge(&member.envelope_drops.lock());
         drops.add(
-            DropReason::QueueFull,
-            member.egress.link().stats().missed_datagrams,
+            DropReason::DatagramBudget,
+            member.egress.link().stats().oversized_datagrams,
         );
         let traffic = Traffic {
             datagrams_in: received.datagrams.load(Ordering::Relaxed),

@@ -1,6 +1,6 @@
 //! What the operator typed, and what it means.
 
-use std::path::PathBuf;
+use std::{num::NonZeroU8, path::PathBuf, str::FromStr};
 
 use clap::{Parser, Subcommand};
 use lanparty_api::{
@@ -41,6 +41,9 @@ Rooms are open: this relay's operator could read the frames of its members, and 
 
 /// The largest number of members that a room may be set to; a flood reaches all of them.
 const MOST_MEMBERS: u16 = 1024;
+/// A thread for each; more than this no machine makes use of.
+const MOST_SOCKETS: u8 = 64;
+const MOST_AUTO_SOCKETS: usize = 8;
 /// Malformed datagrams of one member within a minute before it is disconnected.
 const MALFORMED_LIMIT: u32 = 100;
 
@@ -79,6 +82,10 @@ pub struct Settings {
     /// The private key (PEM) of --cert
     #[arg(long, value_name = "FILE", env = "LANPARTY_KEY")]
     pub key: Option<PathBuf>,
+    /// Sockets that share the port, each with a thread of its own: a number from 1 to 64, or auto for half of the processors
+    /// (1 below four, 8 at most) [default: auto]
+    #[arg(long, value_name = "N|auto", env = "LANPARTY_SOCKETS")]
+    pub sockets: Option<SocketCount>,
     /// Members in one room [default: 64]
     #[arg(long, value_name = "N", env = "LANPARTY_MAX_MEMBERS", value_parser = clap::value_parser!(u16).range(2..=i64::from(MOST_MEMBERS)))]
     pub max_members: Option<u16>,
@@ -101,12 +108,55 @@ layer!(Settings {
     dev_cert_der_out,
     cert,
     key,
+    sockets,
     max_members,
     max_rooms,
     max_connections_per_address,
     malformed_limit,
     limits
 });
+
+/// How many sockets share the port.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(try_from = "NumberOrWord")]
+pub enum SocketCount {
+    Auto,
+    Exactly(NonZeroU8),
+}
+
+/// As it may stand in a file.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum NumberOrWord {
+    Number(u64),
+    Word(String),
+}
+
+impl FromStr for SocketCount {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<SocketCount, String> {
+        if text == "auto" {
+            return Ok(SocketCount::Auto);
+        }
+        text.parse()
+            .ok()
+            .filter(|count: &NonZeroU8| count.get() <= MOST_SOCKETS)
+            .map(SocketCount::Exactly)
+            .ok_or_else(|| format!("{text} is neither auto nor a number from 1 to {MOST_SOCKETS}"))
+    }
+}
+
+impl TryFrom<NumberOrWord> for SocketCount {
+    type Error = String;
+
+    fn try_from(value: NumberOrWord) -> Result<SocketCount, String> {
+        match value {
+            NumberOrWord::Number(number) => number.to_string().parse(),
+            NumberOrWord::Word(word) => word.parse(),
+        }
+    }
+}
 
 impl Settings {
     /// # Errors
@@ -159,6 +209,16 @@ impl Settings {
     pub fn listen(&self) -> ListenAddress {
         let everywhere = (std::net::Ipv6Addr::UNSPECIFIED, DEFAULT_RELAY_PORT);
         self.listen.unwrap_or(ListenAddress(everywhere.into()))
+    }
+
+    /// How many sockets there are on a machine with so many processors.
+    pub fn sockets(&self, processors: usize) -> usize {
+        match self.sockets {
+            Some(SocketCount::Exactly(count)) => usize::from(count.get()),
+            // The other half is for the kernel's part of the work, which is the larger one.
+            None | Some(SocketCount::Auto) if processors >= 4 => (processors / 2).min(MOST_AUTO_SOCKETS),
+            None | Some(SocketCount::Auto) => 1,
+        }
     }
 
     pub fn room_limits(&self) -> RoomLimits {
@@ -214,10 +274,25 @@ mod tests {
             "max-members = 1\n",
             "max-rooms = 0\n",
             "max-connections-per-address = 0\n",
+            "sockets = 0\n",
+            "sockets = 65\n",
+            "sockets = 'many'\n",
         ] {
-            assert!(read(text).check().is_err(), "{text}");
+            let refused = match parse_text::<Settings>("f.toml".as_ref(), text) {
+                Ok((_, settings)) => settings.check().is_err(),
+                Err(_) => true,
+            };
+            assert!(refused, "{text}");
         }
         assert!(read("").check().is_ok());
+    }
+
+    #[test]
+    fn half_of_the_processors_read_packets_unless_told_otherwise() {
+        let counts = |text: &str| [1, 2, 4, 12, 128].map(|processors| read(text).sockets(processors));
+        assert_eq!(counts(""), [1, 1, 2, 6, 8]);
+        assert_eq!(counts("sockets = 'auto'\n"), [1, 1, 2, 6, 8]);
+        assert_eq!(counts("sockets = 3\n"), [3; 5]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::{
     io::Write,
     net::{SocketAddr, UdpSocket},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use lanparty_api::{
@@ -14,17 +15,20 @@ use lanparty_api::{
 use lanparty_os::{
     dirs::{DirError, Environment, StateDir},
     privileges::{self, Privilege},
-    socket::bind_udp,
+    socket::bind_udp_shared,
 };
-use lanparty_quic::{EndpointKeys, ListenConfig, Listener, Pin, RelayCertificate};
+use lanparty_quic::{
+    EndpointKeys, Engine, ListenConfig, Listener, Pin, RelayCertificate, SegmentationOffload,
+};
 use lanparty_wire::ListenAddress;
-use tokio::runtime;
+use tokio::runtime::{self, Runtime};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::{
     memory::Memory,
-    relay::{self, Plan},
+    relay::{self, Plan, Relay},
     settings::{Arguments, Settings, Verb},
+    shard::Threads,
 };
 
 /// # Errors
@@ -63,32 +67,51 @@ fn serve(common: &CommonArgs, settings: &Settings, state_dir: &Path) -> Result<(
         write_certificate(path, &certificate)?;
     }
     let keys = EndpointKeys::load_or_create(state.path()).map_err(host)?;
-    let memory = Memory::open(state.path()).map_err(|error| Failure::new(ExitCode::Host, error))?;
-    let socket = bind(settings.listen())?;
+    let mut memory = Memory::open(state.path()).map_err(|error| Failure::new(ExitCode::Host, error))?;
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let sockets = bind(settings.listen(), settings.sockets(processors))?;
     privileges::keep(&[]).map_err(|error| Failure::new(ExitCode::Host, error))?;
     let pin = certificate.pin();
-    let address = socket
-        .local_addr()
-        .map_err(|error| Failure::new(ExitCode::Host, error))?;
-    announce(address, pin, settings.cert.is_some());
     let config = ListenConfig {
         certificate,
         keys,
-        segmentation_offload: true,
+        segmentation_offload: SegmentationOffload::Auto,
     };
+    let (listener, shards) = listen(sockets, config)?;
+    let io = |error: std::io::Error| Failure::new(ExitCode::Host, error);
+    announce(
+        listener.local_address().map_err(io)?,
+        pin,
+        settings.cert.is_some(),
+    );
     let plan = Plan {
         room_limits: settings.room_limits(),
         ingress: settings.ingress(),
         state_dir: state.path().to_owned(),
         pin,
     };
+    let relay = Arc::new(Relay::new(listener, shards.len(), plan, &mut memory));
+    let threads = Threads::start(&relay, shards).map_err(io)?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().build();
     runtime
         .map_err(|error| Failure::new(ExitCode::Unexpected, error))?
-        .block_on(async {
-            let listener = Listener::new(socket, config).map_err(|e| Failure::new(ExitCode::Host, e))?;
-            relay::run(listener, plan, memory).await
-        })
+        .block_on(relay::run(relay, threads, memory))
+}
+
+/// An engine for each socket, with the runtime that its thread is to run.
+fn listen(
+    sockets: Vec<UdpSocket>,
+    config: ListenConfig,
+) -> Result<(Listener, Vec<(Engine, Runtime)>), Failure> {
+    let runtime = |_| runtime::Builder::new_current_thread().enable_all().build();
+    let runtimes: Vec<Runtime> = (0..sockets.len())
+        .map(runtime)
+        .collect::<Result<_, _>>()
+        .map_err(|error| Failure::new(ExitCode::Unexpected, error))?;
+    let handles = runtimes.iter().map(|runtime| runtime.handle().clone());
+    let (listener, engines) = Listener::sharded(sockets.into_iter().zip(handles).collect(), config)
+        .map_err(|error| Failure::new(ExitCode::Host, error))?;
+    Ok((listener, engines.into_iter().zip(runtimes).collect()))
 }
 
 fn state_dir(common: &CommonArgs) -> Result<PathBuf, Failure> {
@@ -100,9 +123,9 @@ fn state_dir(common: &CommonArgs) -> Result<PathBuf, Failure> {
     }
 }
 
-fn bind(listen: ListenAddress) -> Result<UdpSocket, Failure> {
+fn bind(listen: ListenAddress, count: usize) -> Result<Vec<UdpSocket>, Failure> {
     let address = listen.0;
-    bind_udp(address, None).map_err(|error| {
+    bind_udp_shared(address, count).map_err(|error| {
         let low = address.port() < 1024 && privileges::held(&[Privilege::LowPorts]).is_empty();
         let advice = if low {
             "ports below 1024 need root or CAP_NET_BIND_SERVICE; or choose another port, for example --listen 4443/udp"

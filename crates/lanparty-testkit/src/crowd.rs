@@ -19,6 +19,7 @@ use tokio::runtime::Runtime;
 use crate::{
     lab::{Machine, RELAY},
     member::{BareMember, Join, runtime},
+    pump::{Arrivals, Departures},
 };
 
 /// The crowd's addresses: 203.0.113.20 and the following, at most this many.
@@ -96,12 +97,12 @@ impl Crowd {
         let pairs = rooms.flat_map(|room| room.iter().zip(room.iter().cycle().skip(1)));
         let playing: Vec<_> = pairs
             .map(|((number, member), (next_number, next))| {
-                let link = member.link().clone();
-                let receiving = self.runtime.spawn(count(link.clone(), time + DRAIN));
+                let receiving = self.runtime.spawn(count(member.arrivals(), time + DRAIN));
                 let frame = small_frame(mac_of(*next_number), mac_of(*number));
                 let way = (member.id(), next.id());
                 (
-                    self.runtime.spawn(send(link, way, frame, per_second, time)),
+                    self.runtime
+                        .spawn(send(member.departures(), way, frame, per_second, time)),
                     receiving,
                 )
             })
@@ -190,7 +191,7 @@ fn small_frame(to: Mac, from: Mac) -> [u8; FRAME] {
 }
 
 async fn send(
-    link: lanparty_quic::Link,
+    departures: Departures,
     (from, to): (MemberId, MemberId),
     frame: [u8; FRAME],
     per_second: u32,
@@ -213,7 +214,7 @@ async fn send(
             sequence,
         };
         let datagram = [&header.encode()[..], &frame].concat();
-        if link.send_wait(Bytes::from(datagram)).await.is_err() {
+        if departures.send(Bytes::from(datagram)).await.is_err() {
             break;
         }
         sequence += 1;
@@ -221,15 +222,12 @@ async fn send(
     sequence
 }
 
-async fn count(link: lanparty_quic::Link, time: Duration) -> u64 {
-    let until = tokio::time::Instant::now() + time;
-    let (mut arrived, mut received) = (0, Vec::new());
-    while let Ok(Ok(())) = tokio::time::timeout_at(until, link.recv_many(&mut received)).await {
-        // Nothing else of this length comes to a member in a room of such members.
-        arrived += received
-            .drain(..)
-            .filter(|datagram| datagram.len() == HEADER_LEN + FRAME)
-            .count() as u64;
-    }
-    arrived
+async fn count(arrivals: Arrivals, time: Duration) -> u64 {
+    tokio::time::sleep(time).await;
+    let received = arrivals.until(Instant::now());
+    // Nothing else of this length comes to a member in a room of such members.
+    let ours = received
+        .iter()
+        .filter(|datagram| datagram.len() == HEADER_LEN + FRAME);
+    ours.count() as u64
 }

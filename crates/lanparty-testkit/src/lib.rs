@@ -1,10 +1,10 @@
 //! What the tests of lanparty stand on: a LAN party out of network namespaces ([`lab`]), a member that follows no rule
-//! ([`member`]) or a
-//! thousand of them ([`crowd`]), and a party in virtual time ([`world`]).
+//! ([`member`], driven by [`pump`]) or a thousand of them ([`crowd`]), and a party in virtual time ([`world`]).
 //!
 //! Development only; no binary of the product depends on it.
 
 pub mod crowd;
 pub mod lab;
 pub mod member;
+pub mod pump;
 pub mod world;

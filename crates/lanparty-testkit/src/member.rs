@@ -20,6 +20,8 @@ use lanparty_wire::{
 };
 use tokio::runtime::Runtime;
 
+use crate::pump::{self, Arrivals, Departures};
+
 /// How a member joins.
 #[derive(Clone, Debug)]
 pub struct Join<'a> {
@@ -37,6 +39,8 @@ pub struct Join<'a> {
 pub struct BareMember {
     runtime: Arc<Runtime>,
     link: Link,
+    departures: Departures,
+    arrivals: Arrivals,
     sender: ControlSender,
     receiver: ControlReceiver,
     welcome: Welcome,
@@ -70,10 +74,16 @@ impl BareMember {
             let dialer = Dialer::new(DialConfig::new(identity, trust, relay))?;
             dialer.dial(socket, join.relay, &hello).await
         })?;
-        let (link, sender, receiver) = path.split();
+        let (engine, link, sender, receiver) = path.split();
+        let (departures, arrivals) = {
+            let _inside = runtime.enter();
+            pump::start(engine, &link)
+        };
         Ok(BareMember {
             runtime,
             link,
+            departures,
+            arrivals,
             sender,
             receiver,
             welcome,
@@ -130,7 +140,7 @@ impl BareMember {
     /// # Errors
     /// The connection has ended.
     pub fn send_datagram(&self, bytes: Vec<u8>) -> Result<()> {
-        Ok(self.runtime.block_on(self.link.send_wait(Bytes::from(bytes)))?)
+        Ok(self.departures.blocking_send(Bytes::from(bytes))?)
     }
 
     /// Sends a control message.
@@ -180,19 +190,31 @@ impl BareMember {
 
     /// Every datagram that comes until `limit` has passed.
     pub fn datagrams(&self, limit: Duration) -> Vec<Bytes> {
-        let until = Instant::now() + limit;
-        let mut received = Vec::new();
-        self.runtime.block_on(async {
-            while let Ok(Ok(())) =
-                tokio::time::timeout_at(until.into(), self.link.recv_many(&mut received)).await
-            {}
-        });
-        received
+        self.arrivals.until(Instant::now() + limit)
+    }
+
+    /// What comes, for another thread.
+    pub fn arrivals(&self) -> Arrivals {
+        self.arrivals.clone()
+    }
+
+    pub(crate) fn departures(&self) -> Departures {
+        self.departures.clone()
     }
 
     /// Stops everything of this member for so long, as a machine that hangs does: it reads, answers and acknowledges nothing.
     pub fn freeze(&self, length: Duration) {
         self.runtime.spawn(async move { std::thread::sleep(length) });
+    }
+
+    /// Goes on from another socket, as after a change of networks.
+    ///
+    /// # Errors
+    /// The socket cannot be used.
+    pub fn rebind(&self, socket: UdpSocket) -> Result<()> {
+        socket.set_nonblocking(true)?;
+        let _inside = self.runtime.enter();
+        Ok(self.link.rebind(socket)?)
     }
 
     /// The connection itself.

@@ -20,7 +20,21 @@ pub struct RelayStatus {
     #[serde(default)]
     pub handshakes: Handshakes,
     #[serde(default)]
+    pub sockets: Sockets,
+    #[serde(default)]
     pub rooms: Vec<RoomStatus>,
+}
+
+/// What members' packets come in at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sockets {
+    /// Each has a thread of its own; 0 if the relay is too old to say.
+    pub count: u16,
+    /// Packets that came in at another socket than their connection's, because the member has roamed.
+    pub handed_over: u64,
+    /// Packets that were lost on that way.
+    pub not_handed_over: u64,
 }
 
 /// What became of those who knocked since the start.

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use crate::common::{Machine, Relay, datagram, frame, mac};
-use lanparty_quic::Link;
 use lanparty_testkit::member::BareMember;
 use lanparty_wire::{Destination, DropReason, MemberId, control::Message};
 
@@ -23,8 +22,8 @@ fn a_flood_of_the_largest_envelopes_neither_evicts_nor_starves_its_victim() {
         scope.spawn(move || flood(eve, victim, 60 * 1024, until));
         scope.spawn(move || flood(mallory, victim, 4 * 1024, until));
         let sender = scope.spawn(|| play(&ada, victim, until));
-        let link = bob.link().clone();
-        let receiver = scope.spawn(move || count(&link, until + Duration::from_millis(200)));
+        let arrivals = bob.arrivals();
+        let receiver = scope.spawn(move || arrivals.until(until + Duration::from_millis(200)).len());
         // A victim that reads what it is told: only then does the relay go on sending it.
         let none = bob.wait_control(FLOOD, |message| {
             matches!(message, Message::Goodbye { .. }).then_some(())
@@ -70,19 +69,6 @@ fn an_envelope_of_the_largest_size_is_passed_on_and_one_byte_more_is_not() {
 fn flood(mut member: BareMember, to: MemberId, size: usize, until: Instant) {
     let message = envelope(to, size);
     while Instant::now() < until && member.send_control(&message).is_ok() {}
-}
-
-/// How many datagrams come until then.
-fn count(link: &Link, until: Instant) -> usize {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap();
-    let mut received = Vec::new();
-    runtime.block_on(async {
-        while let Ok(Ok(())) = tokio::time::timeout_at(until.into(), link.recv_many(&mut received)).await {}
-    });
-    received.len()
 }
 
 /// Sends a game's packets, and returns how many.

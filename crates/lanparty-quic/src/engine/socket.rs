@@ -1,0 +1,180 @@
+//! A UDP socket with batches: GSO out, `recvmmsg` and GRO in, as far as the platform has them.
+
+use std::{
+    io::{self, IoSliceMut},
+    net::SocketAddr,
+};
+
+use quinn_proto::Transmit;
+use quinn_udp::{EcnCodepoint, RecvMeta, UdpSocketState};
+use tokio::io::Interest;
+
+use super::gso;
+
+/// What one system call receives at most: so many buffers, each of which may hold a train of packets.
+const BUFFERS: usize = 16;
+/// The largest train that a kernel makes of packets, and the largest packet.
+const BUFFER: usize = 64 * 1024;
+/// The largest payload of a UDP packet over IPv4, and of a train (the kernel builds it as one packet).
+const LARGEST_TRAIN: usize = 65_507;
+
+/// Whether batches are given to the kernel in one piece (UDP GSO).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum SegmentationOffload {
+    /// If a train over loopback arrives unharmed; some kernels corrupt them.
+    #[default]
+    Auto,
+    On,
+    Off,
+}
+
+#[derive(Debug)]
+pub(crate) struct Socket {
+    io: tokio::net::UdpSocket,
+    state: UdpSocketState,
+    segments: usize,
+}
+
+/// The socket takes nothing more now.
+pub(crate) struct Full;
+
+impl Socket {
+    /// # Errors
+    /// The socket cannot be used by the runtime.
+    pub(crate) fn new(socket: std::net::UdpSocket, offload: SegmentationOffload) -> io::Result<Socket> {
+        let state = UdpSocketState::new((&socket).into())?;
+        let segments = match offload {
+            SegmentationOffload::Off => 1,
+            SegmentationOffload::On => state.max_gso_segments(),
+            SegmentationOffload::Auto if gso::works() => state.max_gso_segments(),
+            SegmentationOffload::Auto => 1,
+        };
+        let io = tokio::net::UdpSocket::from_std(socket)?;
+        Ok(Socket { io, state, segments })
+    }
+
+    pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
+        self.io.local_addr()
+    }
+
+    /// False if packets may be cut on their way, so that larger ones prove nothing.
+    pub(crate) fn finds_mtu(&self) -> bool {
+        !self.state.may_fragment()
+    }
+
+    /// How many packets of `size` bytes may leave in one train.
+    pub(crate) fn max_segments(&self, size: u16) -> usize {
+        self.segments
+            .min(self.state.max_gso_segments())
+            .min(LARGEST_TRAIN / usize::from(size).max(1))
+            .max(1)
+    }
+
+    pub(crate) async fn readable(&self) {
+        // An error shows at the next attempt to read.
+        let _ = self.io.readable().await;
+    }
+
+    pub(crate) async fn writable(&self) {
+        let _ = self.io.writable().await;
+    }
+
+    /// Sends a train. What the network refuses is lost, as it would be on the way.
+    pub(crate) fn send(&self, transmit: &Transmit, contents: &[u8]) -> Result<(), Full> {
+        match self.attempt(transmit, contents, transmit.segment_size) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(Full),
+            Err(error) => {
+                self.send_in_pieces(transmit, contents, &error);
+                Ok(())
+            }
+        }
+    }
+
+    /// Some drivers refuse trains; [`UdpSocketState`] remembers that, and what was in this one need not be lost.
+    fn send_in_pieces(&self, transmit: &Transmit, contents: &[u8], error: &io::Error) {
+        tracing::debug!(%error, to = %transmit.destination, "a packet was not sent");
+        if let Some(size) = transmit.segment_size {
+            for piece in contents.chunks(size) {
+                // What is refused now is lost as on the way.
+                let _ = self.attempt(transmit, piece, None);
+            }
+        }
+    }
+
+    fn attempt(&self, transmit: &Transmit, contents: &[u8], segment_size: Option<usize>) -> io::Result<()> {
+        let transmit = quinn_udp::Transmit {
+            destination: transmit.destination,
+            ecn: transmit.ecn.map(|ecn| match ecn {
+                quinn_proto::EcnCodepoint::Ect0 => EcnCodepoint::Ect0,
+                quinn_proto::EcnCodepoint::Ect1 => EcnCodepoint::Ect1,
+                quinn_proto::EcnCodepoint::Ce => EcnCodepoint::Ce,
+            }),
+            contents,
+            segment_size,
+            src_ip: transmit.src_ip,
+        };
+        self.io.try_io(Interest::WRITABLE, || {
+            self.state.try_send((&self.io).into(), &transmit)
+        })
+    }
+}
+
+/// Where packets are received into; used again and again.
+pub(crate) struct Receiver {
+    buffers: Box<[u8]>,
+    metas: [RecvMeta; BUFFERS],
+}
+
+impl Receiver {
+    pub(crate) fn new() -> Receiver {
+        Receiver {
+            buffers: vec![0; BUFFERS * BUFFER].into(),
+            metas: [RecvMeta::default(); BUFFERS],
+        }
+    }
+
+    /// Receives what one system call gives; returns how many trains, which may be none.
+    pub(crate) fn receive(&mut self, socket: &Socket) -> usize {
+        let mut chunks = self.buffers.chunks_mut(BUFFER).map(IoSliceMut::new);
+        let mut slices: [IoSliceMut<'_>; BUFFERS] =
+            std::array::from_fn(|_| chunks.next().unwrap_or_else(|| IoSliceMut::new(&mut [])));
+        let mut trains = 0;
+        let received = socket.io.try_io(Interest::READABLE, || {
+            let state = &socket.state;
+            trains = state.recv((&socket.io).into(), &mut slices, &mut self.metas)?;
+            if cfg!(target_os = "linux") && trains < BUFFERS {
+                // The kernel has just found no more; to say so here saves the call that would find it again.
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(())
+        });
+        match received {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                // Anybody on the way can cause these with an ICMP message (RFC 9000, section 14.2.1), so they end nothing.
+                tracing::debug!(%error, "nothing received");
+            }
+            Ok(()) | Err(_) => {}
+        }
+        trains
+    }
+
+    /// True if there may be more than the last call has received.
+    pub(crate) fn was_full(trains: usize) -> bool {
+        trains == BUFFERS || (cfg!(not(target_os = "linux")) && trains > 0)
+    }
+
+    /// The train at `index` of the last call.
+    pub(crate) fn train(&self, index: usize) -> (&RecvMeta, &[u8]) {
+        let meta = &self.metas[index];
+        (meta, &self.buffers[index * BUFFER..][..meta.len.min(BUFFER)])
+    }
+}
+
+pub(crate) fn proto_ecn(ecn: EcnCodepoint) -> quinn_proto::EcnCodepoint {
+    match ecn {
+        EcnCodepoint::Ect0 => quinn_proto::EcnCodepoint::Ect0,
+        EcnCodepoint::Ect1 => quinn_proto::EcnCodepoint::Ect1,
+        EcnCodepoint::Ce => quinn_proto::EcnCodepoint::Ce,
+    }
+}
