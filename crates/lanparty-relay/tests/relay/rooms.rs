@@ -281,7 +281,12 @@ fn a_member_that_hangs_delays_nobody_else_and_costs_little() {
         slow.drops.of(DropReason::QueueFull),
         status.drops.of(DropReason::QueueFull)
     );
-    assert_eq!(status.drops.total(), status.drops.of(DropReason::QueueFull));
+    // A probe of QUIC's takes one that has waited for too long.
+    let late = status.drops.of(DropReason::QueueDelay);
+    assert_eq!(
+        status.drops.total(),
+        status.drops.of(DropReason::QueueFull) + late
+    );
     let grown = relay.memory_kib().saturating_sub(before);
     assert!(grown < 16 * 1024, "{grown} KiB for one hanging member");
 }
