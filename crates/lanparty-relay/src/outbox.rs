@@ -100,6 +100,8 @@ impl Outbox {
         loop {
             self.take(&mut batch, &mut receipts);
             if batch.is_empty() {
+                // A member at rest keeps no memory for what it was told when it came.
+                batch = Vec::new();
                 self.emptied.notify_waiters();
                 self.filled.notified().await;
                 continue;
@@ -124,6 +126,9 @@ impl Outbox {
                 Sort::Lifecycle(receipt) => receipts.extend(receipt),
                 Sort::Envelope => {}
             }
+        }
+        if queue.messages.is_empty() {
+            queue.messages = VecDeque::new();
         }
         queue.writing = !batch.is_empty();
     }

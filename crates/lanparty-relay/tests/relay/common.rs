@@ -111,6 +111,16 @@ impl Relay {
         self.line_of_proc("VmRSS:").parse().unwrap()
     }
 
+    /// In all threads, from the start.
+    pub fn processor_time(&self) -> Duration {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let of = |task: std::io::Result<std::fs::DirEntry>| {
+            let schedstat = std::fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap();
+            schedstat.split(' ').next().unwrap().parse::<u64>().unwrap()
+        };
+        Duration::from_nanos(tasks.map(of).sum())
+    }
+
     pub fn capabilities(&self) -> u64 {
         u64::from_str_radix(&self.line_of_proc("CapEff:"), 16).unwrap()
     }

@@ -348,14 +348,27 @@ fn what_is_too_large_for_a_targets_leg_arrives_in_pieces() {
 }
 
 #[test]
-fn a_full_room_costs_little() {
-    let relay = Relay::start(&[]);
-    let machines: Vec<Machine> = (0..30).map(|_| Machine::new()).collect();
-    let _first = machines[0].player(&relay, 100);
+fn a_full_room_at_rest_costs_little() {
+    const MEMBERS: u8 = 100;
+    let limit = (u16::from(MEMBERS) + 1).to_string();
+    let relay = Relay::start(&["--max-members", &limit, "--max-connections-per-address", &limit]);
+    let machines: Vec<Machine> = (0..=MEMBERS).map(|_| Machine::new()).collect();
+    let _first = machines[0].player(&relay, 0);
     let before = relay.memory_kib();
-    let _others: Vec<BareMember> = (1..30).map(|n| machines[n as usize].player(&relay, n)).collect();
-    let each = (relay.memory_kib() - before) / 29;
-    assert!(each < 256, "{each} KiB for a member at rest");
+    let _others: Vec<BareMember> = (1..=MEMBERS)
+        .map(|n| machines[usize::from(n)].player(&relay, n))
+        .collect();
+    let each = (relay.memory_kib() - before) / u64::from(MEMBERS);
+    eprintln!("{each} KiB for a member at rest");
+    assert!(each < 64, "{each} KiB for a member at rest");
+    let busy = relay.processor_time();
+    std::thread::sleep(Duration::from_secs(4));
+    let busy = relay.processor_time() - busy;
+    eprintln!("{busy:?} of processor time in four seconds");
+    assert!(
+        busy < Duration::from_millis(400),
+        "{busy:?} in four seconds at rest"
+    );
 }
 
 #[test]
