@@ -3,9 +3,10 @@
 //! *Neighbor* is what everything else waits for; *chatter* what nobody waits for; *interactive* what a player feels: requests,
 //! acknowledgements, small datagrams, and whatever a game shouts into the room. The rest is bulk.
 //!
-//! A more urgent class overtakes a less urgent one, so a flow must not change from bulk to interactive while its bulk may still be
-//! queued: the order within a flow would be lost, and with it what a game sent first. Hence a flow that was bulk stays bulk for
-//! [`HOLD`]. For the same reason all fragments of a packet get one class.
+//! What a packet is can be told from itself only in part: a small one may belong to a flood, and a large one to a game. So each flow's
+//! bytes of the last moments are counted, and a flow that sends more than its kind may is bulk for [`HOLD`]: small packets may be many, large
+//! datagrams few, and a full TCP segment says enough by itself. That a flow changes its class costs no order: the scheduler keeps what
+//! a flow has waiting together. All fragments of a packet get one class.
 
 use std::time::Duration;
 
@@ -20,8 +21,8 @@ use super::{
 pub fn class_of(frame: &[u8]) -> Class {
     match Packet::parse(Frame::plain(frame)).map(|packet| Urgency::of(&packet)) {
         Ok(Urgency::Always(class)) => class,
-        Ok(Urgency::Small) => Class::Interactive,
-        Ok(Urgency::Large) | Err(_) => Class::Bulk,
+        Ok(Urgency::Awaited | Urgency::Small) => Class::Interactive,
+        Ok(Urgency::Large | Urgency::Bulk) | Err(_) => Class::Bulk,
     }
 }
 
@@ -32,43 +33,79 @@ const SMALL_DATAGRAM: usize = 512;
 const SMALL_SEGMENT: usize = 256;
 /// Frames without IP (IPX, NetBEUI) up to this many bytes: as a small datagram, with the headers that are not looked into.
 const SMALL_FRAME: usize = 576;
-/// How long a flow that was bulk stays so: longer than a bulk queue holds a frame on a slow uplink.
-const HOLD: Duration = Duration::from_secs(5);
+/// How long a flow that was bulk stays so: longer than a pause between two chunks of a transfer.
+const HOLD: Duration = Duration::from_secs(1);
+/// What a flow has sent is forgotten as fast as it would be spread over this time.
+const FADE_MS: u64 = 500;
+/// Bytes within [`FADE_MS`] of a flow of small packets: 128 kB/s, a game at its busiest and ten times a voice.
+const MANY_SMALL: u32 = 64_000;
+/// Bytes within [`FADE_MS`] in which a large datagram is a game's: 24 kB/s, the state of a full server.
+const FEW_LARGE: u32 = 12_000;
+/// Bytes within [`FADE_MS`] of acknowledgements: those of a download of 400 Mbit/s. More of them need not be early.
+const MANY_AWAITED: u32 = 512_000;
 
-/// The flows that were bulk a short while ago, by hash. Flows that share an entry share their fate, which costs urgency and
+/// What each flow has sent a moment ago, by hash. Flows that share an entry share their fate, which costs urgency and
 /// never order.
 #[derive(Debug)]
-pub(super) struct BulkFlows {
-    /// When, in milliseconds since the guard was made, counted from 1; 0 for never.
-    seen: Box<[u32; BulkFlows::ENTRIES]>,
+pub(super) struct Flows {
+    /// Empty until the first flow comes.
+    entries: Vec<Entry>,
 }
 
-impl BulkFlows {
+#[derive(Clone, Copy, Default, Debug)]
+struct Entry {
+    /// Bytes, faded since `at`.
+    level: u32,
+    /// In milliseconds since the guard was made, counted from 1.
+    at: u32,
+    /// When it was bulk last; 0 for never.
+    bulk: u32,
+}
+
+impl Flows {
     /// A LAN with a handful of copies under way then spoils a game's urgency in one case of two hundred.
     const ENTRIES: usize = 1024;
 
-    pub(super) fn new() -> BulkFlows {
-        BulkFlows {
-            seen: Box::new([0; BulkFlows::ENTRIES]),
-        }
+    pub(super) const fn new() -> Flows {
+        Flows { entries: Vec::new() }
     }
 
-    /// The class of `packet`, given what its flow has sent before. `now` counts from when the guard was made.
-    pub(super) fn class_of(&mut self, now: Duration, packet: &Packet<'_>) -> Class {
-        let urgency = Urgency::of(packet);
-        if let Urgency::Always(class) = urgency {
-            return class;
+    /// The class of `packet`, given what its flow has sent before. `now` counts from when the guard was made, `bytes` are those of
+    /// all its segments.
+    pub(super) fn class_of(&mut self, now: Duration, packet: &Packet<'_>, bytes: usize) -> Class {
+        // Acknowledgements are counted apart from the data that goes their way.
+        let (most, kind) = match Urgency::of(packet) {
+            Urgency::Always(class) => return class,
+            Urgency::Awaited => (MANY_AWAITED, 1),
+            Urgency::Small => (MANY_SMALL, 0),
+            Urgency::Large => (FEW_LARGE, 0),
+            Urgency::Bulk => (0, 0),
+        };
+        if self.entries.is_empty() {
+            self.entries = vec![Entry::default(); Flows::ENTRIES];
         }
         let now = u32::try_from(now.as_millis()).unwrap_or(u32::MAX - 1) + 1;
-        let entry = flow::hash(0, packet) as usize % BulkFlows::ENTRIES;
-        let Some(seen) = self.seen.get_mut(entry) else {
-            return Class::Bulk;
-        };
-        if urgency == Urgency::Large {
-            *seen = now;
+        let place = flow::hash(kind, packet) as usize % Flows::ENTRIES;
+        let entry = self.entries.get_mut(place);
+        if entry.is_none_or(|entry| entry.is_bulk(now, bytes, most)) {
+            Class::Bulk
+        } else {
+            Class::Interactive
         }
-        let is_bulk = *seen != 0 && now.saturating_sub(*seen) <= HOLD.as_millis() as u32;
-        if is_bulk { Class::Bulk } else { Class::Interactive }
+    }
+}
+
+impl Entry {
+    fn is_bulk(&mut self, now: u32, bytes: usize, most: u32) -> bool {
+        let passed = u64::from(now.saturating_sub(self.at)).min(FADE_MS);
+        let left = u64::from(self.level) * (FADE_MS - passed) / FADE_MS;
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.level = (left as u32).saturating_add(bytes);
+        self.at = now;
+        if self.level > most {
+            self.bulk = now;
+        }
+        self.bulk != 0 && now.saturating_sub(self.bulk) <= HOLD.as_millis() as u32
     }
 }
 
@@ -77,10 +114,14 @@ impl BulkFlows {
 enum Urgency {
     /// Whatever else its flow sends.
     Always(Class),
-    /// Interactive, if its flow is not bulk.
+    /// Interactive, unless there are very many: the other side waits for it.
+    Awaited,
+    /// Interactive, if its flow is not bulk and they are not too many.
     Small,
-    /// Bulk, and its flow with it.
+    /// Interactive if they are few, else bulk, and the flow with it.
     Large,
+    /// Bulk, and its flow with it.
+    Bulk,
 }
 
 impl Urgency {
@@ -92,11 +133,13 @@ impl Urgency {
         let urgency = match &packet.network {
             Network::V4(ip) | Network::V6(ip) => Urgency::of_ip(ip, packet.frame.offload),
             Network::Other => Urgency::of_link(packet),
-            Network::Broken => Urgency::Large,
+            Network::Broken => Urgency::Bulk,
         };
         match urgency {
             // What a game shouts is urgent at any length; its rate is bounded elsewhere.
-            Urgency::Small | Urgency::Large if packet.is_flood() => Urgency::Always(Class::Interactive),
+            Urgency::Awaited | Urgency::Small | Urgency::Large | Urgency::Bulk if packet.is_flood() => {
+                Urgency::Always(Class::Interactive)
+            }
             _ => urgency,
         }
     }
@@ -117,7 +160,7 @@ impl Urgency {
         };
         match ip.protocol {
             protocol::IGMP => Urgency::Always(Class::Neighbor),
-            protocol::ICMP => Urgency::Always(Class::Interactive),
+            protocol::ICMP => Urgency::Small,
             protocol::ICMPV6 => Urgency::of_icmpv6(ip),
             protocol::UDP => Urgency::of_udp(ip, offload),
             protocol::TCP => Urgency::of_tcp(bytes),
@@ -129,7 +172,7 @@ impl Urgency {
     fn of_icmpv6(ip: &Ip<'_>) -> Urgency {
         match ip.icmpv6_type() {
             Some(130..=137 | 141..=143 | 151..=153) => Urgency::Always(Class::Neighbor),
-            _ => Urgency::Always(Class::Interactive),
+            _ => Urgency::Small,
         }
     }
 
@@ -151,13 +194,20 @@ impl Urgency {
             return Urgency::Always(Class::Chatter);
         }
         if either(&[DNS]) {
-            return Urgency::Always(Class::Interactive);
+            return Urgency::Small;
         }
         let size = match offload {
             Offload::UdpSegments { size, .. } => payload.len().min(usize::from(size)),
             Offload::None | Offload::ChecksumNeeded { .. } | Offload::TcpSegments { .. } => payload.len(),
         };
-        Urgency::small_if(size <= SMALL_DATAGRAM)
+        match offload {
+            // Who hands over many full datagrams at once copies something.
+            Offload::UdpSegments { .. } if size > SMALL_DATAGRAM => Urgency::Bulk,
+            Offload::UdpSegments { .. }
+            | Offload::None
+            | Offload::ChecksumNeeded { .. }
+            | Offload::TcpSegments { .. } => Urgency::small_if(size <= SMALL_DATAGRAM),
+        }
     }
 
     /// A segment that opens a connection or only acknowledges is what the other side waits for, and takes no harm from being early.
@@ -167,14 +217,18 @@ impl Urgency {
         const SYN: u8 = 0b010;
 
         let Some(header) = segment.first_chunk::<20>() else {
-            return Urgency::Large;
+            return Urgency::Bulk;
         };
         let payload = segment.len().saturating_sub(usize::from(header[12] >> 4) * 4);
         let is_end = header[13] & FIN_RST != 0;
         let is_start = header[13] & SYN != 0;
         if is_start || payload == 0 && !is_end {
-            return Urgency::Always(Class::Interactive);
+            return Urgency::Awaited;
         }
-        Urgency::small_if(payload <= SMALL_SEGMENT)
+        if payload <= SMALL_SEGMENT {
+            Urgency::Small
+        } else {
+            Urgency::Bulk
+        }
     }
 }

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use lanparty_wire::{Class, DropReason, ETHERNET_HEADER_LEN, Frame, Mac, Offload};
 
-use classify::BulkFlows;
+use classify::Flows;
 pub(crate) use limits::{Bucket, ByteBucket};
 pub(crate) use packet::{Network, Packet, Upper, protocol, word};
 
@@ -48,7 +48,7 @@ pub struct Guard {
     flood: Bucket,
     unknown_unicast: Bucket,
     bandwidth: ByteBucket,
-    bulk_flows: BulkFlows,
+    flows: Flows,
 }
 
 impl Guard {
@@ -68,7 +68,7 @@ impl Guard {
             flood: Bucket::new(limits.flood),
             unknown_unicast: Bucket::new(limits.unknown_unicast),
             bandwidth: ByteBucket::new(limits.bandwidth),
-            bulk_flows: BulkFlows::new(),
+            flows: Flows::new(),
         }
     }
 
@@ -88,7 +88,7 @@ impl Guard {
         rules::check_length(segments.longest, packet.tags, self.mtu)?;
         rules::inspect(&packet, from_member)?;
         let now = now.saturating_duration_since(self.epoch);
-        let class = self.bulk_flows.class_of(now, &packet);
+        let class = self.flows.class_of(now, &packet, segments.bytes);
         self.take(now, class, packet.is_flood(), &segments)?;
         Ok(class)
     }

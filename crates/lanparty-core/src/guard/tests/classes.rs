@@ -91,18 +91,58 @@ fn a_super_frame_has_the_class_of_its_segments() {
     }
 }
 
+/// The class of the last of a flow's UDP datagrams with `len` bytes, of which one comes every `every` milliseconds.
+fn steady(guard: &mut Guard, from: u64, port: u16, len: usize, every: usize, until: u64) -> Class {
+    let frame = v4(&ipv4(17, &[], &udp(port, 9, &vec![0; len])));
+    let classes = (from..until).step_by(every);
+    let classes = classes.map(|ms| guard.admit(after(ms), Frame::plain(&frame)).unwrap());
+    classes.last().unwrap()
+}
+
 #[test]
-fn a_flow_that_was_bulk_does_not_overtake_itself() {
+fn a_flow_is_what_it_does() {
+    for (len, every, class) in [
+        (120, 16, Interactive),
+        (160, 20, Interactive),
+        (400, 8, Interactive),
+        (1000, 50, Interactive),
+        (1200, 1, Bulk),
+        (1200, 20, Bulk),
+        (18, 1, Interactive),
+        (500, 1, Bulk),
+    ] {
+        let shown = steady(&mut of_lan(), 0, 1, len, every, 5_000);
+        assert_eq!(shown, class, "{len} bytes every {every} ms");
+    }
+}
+
+#[test]
+fn a_flood_of_small_packets_is_bulk_until_it_ends() {
     let mut guard = of_lan();
-    let mut class = |ms, port, len: usize| {
-        let frame = v4(&ipv4(17, &[], &udp(port, 9, &vec![0; len])));
-        guard.admit(after(ms), Frame::plain(&frame)).unwrap()
+    let ping = v4(&ipv4(1, &[], &[8; 64]));
+    let mut class = |ms| {
+        (0..20)
+            .map(|_| guard.admit(after(ms), Frame::plain(&ping)))
+            .last()
     };
-    assert_eq!(class(0, 1, 100), Interactive);
-    assert_eq!(class(10, 1, 1400), Bulk);
-    assert_eq!(class(20, 1, 100), Bulk, "it would overtake the one before");
-    assert_eq!(class(20, 2, 100), Interactive, "another flow");
-    assert_eq!(class(5_020, 1, 100), Interactive, "long gone");
+    assert_eq!(class(0), Some(Ok(Interactive)));
+    assert_eq!((1..200).filter_map(&mut class).last(), Some(Ok(Bulk)));
+    assert_eq!(class(800), Some(Ok(Bulk)), "it may come back");
+    assert_eq!(class(3_000), Some(Ok(Interactive)));
+}
+
+#[test]
+fn a_flow_that_was_bulk_is_so_for_a_while() {
+    let mut guard = of_lan();
+    assert_eq!(steady(&mut guard, 0, 1, 100, 10, 100), Interactive);
+    assert_eq!(steady(&mut guard, 100, 1, 1400, 1, 150), Bulk);
+    assert_eq!(steady(&mut guard, 160, 1, 100, 10, 900), Bulk);
+    assert_eq!(
+        steady(&mut guard, 900, 2, 100, 10, 950),
+        Interactive,
+        "another flow"
+    );
+    assert_eq!(steady(&mut guard, 1_300, 1, 100, 10, 1_400), Interactive);
 }
 
 #[test]
