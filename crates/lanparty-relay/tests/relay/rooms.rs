@@ -85,10 +85,10 @@ fn what_a_member_must_not_send_is_dropped_counted_and_stops_nothing_else() {
         (sealed, DropReason::WrongKey),
         (vec![0xff; 40], DropReason::Malformed),
         (
-            datagram(me, to_ada, 0, &frame(1, mac(1), 9)),
+            datagram(me, to_ada, 100, &frame(1, mac(1), 9)),
             DropReason::ForgedSource,
         ),
-        (datagram(me, to_ada, 0, &bpdu()), DropReason::SwitchControl),
+        (datagram(me, to_ada, 101, &bpdu()), DropReason::SwitchControl),
     ];
     for (bytes, _) in &cases {
         eve.send_datagram(bytes.clone()).unwrap();
