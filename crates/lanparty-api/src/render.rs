@@ -154,6 +154,12 @@ impl Page {
                 bytes(traffic.bytes_in)
             ),
         );
+        if (traffic.duplicates_out, traffic.duplicates_in) != (0, 0) {
+            self.line(
+                "Copies",
+                format_args!("{} out, {} in", traffic.duplicates_out, traffic.duplicates_in),
+            );
+        }
     }
 
     fn members(&mut self, members: &[MemberStatus]) {

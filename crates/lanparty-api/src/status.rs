@@ -100,6 +100,10 @@ pub struct Traffic {
     /// Bytes of datagrams.
     pub bytes_out: u64,
     pub bytes_in: u64,
+    /// Second copies of urgent datagrams, among the datagrams: what a leg's losses cost.
+    pub duplicates_out: u64,
+    /// Copies that came beside the first.
+    pub duplicates_in: u64,
 }
 
 /// A client or a LAN gateway.

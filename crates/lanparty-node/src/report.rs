@@ -80,6 +80,8 @@ fn traffic(counters: &Counters) -> Traffic {
         datagrams_in: counters.datagrams_in,
         bytes_out: counters.bytes_out,
         bytes_in: counters.bytes_in,
+        duplicates_out: counters.duplicates_out,
+        duplicates_in: counters.duplicates_in,
     }
 }
 

@@ -1,5 +1,7 @@
 //! The way out to one member: a scheduler that its shard empties as fast as the member's leg takes datagrams.
 //!
+//! What is urgent and small leaves a second time while the leg loses packets (see [`Redundancy`]).
+//!
 //! Whoever has something for the member puts it in, on whatever shard he is, so there is a lock; it is this member's own and
 //! held for one datagram. Only the first to put something into an empty queue has to wake the member's shard.
 
@@ -11,6 +13,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use lanparty_core::{
     ecn, fragment,
+    redundancy::{Mode, Redundancy},
     scheduler::{Bound, Bounds, FlowId, Scheduler},
 };
 use lanparty_quic::Link;
@@ -25,6 +28,8 @@ const TELL_INTERVAL: Duration = Duration::from_secs(60);
 pub struct Sent {
     pub datagrams: u64,
     pub bytes: u64,
+    /// Second copies, among the datagrams.
+    pub duplicates: u64,
     pub drops: DropCounters,
 }
 
@@ -38,6 +43,9 @@ pub struct Egress {
 #[derive(Debug)]
 struct State {
     queue: Scheduler<Bytes>,
+    copies: Redundancy<Bytes>,
+    /// When the member's shard looks after the next copy.
+    copy_due: Option<Instant>,
     /// The rest of what had to be cut.
     pieces: VecDeque<Bytes>,
     /// The connection has ended; nothing is queued any more.
@@ -57,11 +65,13 @@ pub struct Parcel<'a> {
 }
 
 impl Egress {
-    pub fn new(link: Link) -> Egress {
+    pub fn new(link: Link, redundancy: Mode) -> Egress {
         Egress {
             link,
             state: Mutex::new(State {
                 queue: Scheduler::new(bounds()),
+                copies: Redundancy::new(redundancy),
+                copy_due: None,
                 pieces: VecDeque::new(),
                 ended: false,
                 awake: false,
@@ -90,22 +100,22 @@ impl Egress {
         !std::mem::replace(&mut state.awake, true)
     }
 
-    /// The next datagram that fits `budget`; what does not is cut. After `None` the next [`Egress::push`] wakes again.
-    pub fn next(&self, now: Instant, target: MemberId, budget: u16) -> Option<Bytes> {
+    /// The next datagram that fits `budget`; what does not is cut. After `None` the next [`Egress::push`] wakes again, and so
+    /// does the caller when a copy is due, if he is told a time.
+    pub fn next(&self, now: Instant, target: MemberId, budget: u16) -> (Option<Bytes>, Option<Instant>) {
         let mut state = self.state.lock();
-        loop {
-            let Some(datagram) = state.take(now) else {
-                state.awake = false;
-                return None;
-            };
-            if datagram.len() <= usize::from(budget) {
-                state.sent.datagrams += 1;
-                state.sent.bytes += datagram.len() as u64;
-                return Some(datagram);
-            }
-            state.tell(now, target, &datagram, budget);
-            state.cut(&datagram, budget);
-        }
+        let next = state.next(now, target, budget);
+        state.awake = next.is_some();
+        (next, state.copy_due(now))
+    }
+
+    /// Counts what the leg loses, which decides about copies. To be called about once a second.
+    pub fn measure(&self, now: Instant) {
+        let stats = self.link.stats();
+        let mut state = self.state.lock();
+        state
+            .copies
+            .note_stats(now, stats.sent_packets, stats.lost_packets);
     }
 
     /// The connection has ended: empties the queue, and returns how many datagrams have not left it.
@@ -124,13 +134,50 @@ impl Egress {
 }
 
 impl State {
+    fn next(&mut self, now: Instant, target: MemberId, budget: u16) -> Option<Bytes> {
+        loop {
+            let datagram = self.take(now)?;
+            if datagram.len() <= usize::from(budget) {
+                self.sent.datagrams += 1;
+                self.sent.bytes += datagram.len() as u64;
+                return Some(datagram);
+            }
+            self.tell(now, target, &datagram, budget);
+            self.cut(&datagram, budget);
+        }
+    }
+
+    /// When the next copy is due, unless the shard knows of one that is due before.
+    fn copy_due(&mut self, now: Instant) -> Option<Instant> {
+        let due = self.copies.poll_timeout()?;
+        if self.copy_due.is_some_and(|told| told > now) {
+            return None;
+        }
+        self.copy_due = Some(due);
+        Some(due)
+    }
+
     fn take(&mut self, now: Instant) -> Option<Bytes> {
         if let Some(piece) = self.pieces.pop_front() {
             return Some(piece);
         }
-        let State { queue, sent, .. } = self;
+        let State {
+            queue, copies, sent, ..
+        } = self;
+        if let Some(copy) = copies.poll(now) {
+            sent.duplicates += 1;
+            return Some(copy);
+        }
         let late = |_| sent.drops.count(DropReason::QueueDelay);
-        queue.pop(now, ecn::set_congested, late).map(|popped| popped.item)
+        let popped = queue.pop(now, ecn::set_congested, late)?;
+        if copies.is_on()
+            && let Ok((header, _)) = Header::decode(&popped.item)
+            && !header.fragment
+        {
+            let flow = FlowId::of(header.source, header.flow);
+            copies.push(now, popped.class, flow, popped.item.len(), &popped.item);
+        }
+        Some(popped.item)
     }
 
     /// Cuts what the leg cannot carry in one piece. It may be a piece already, if the leg has shrunk meanwhile.

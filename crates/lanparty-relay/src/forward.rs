@@ -1,6 +1,7 @@
 //! A shard's datagrams: each is judged as it comes, and put into its targets' queues.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -24,6 +25,8 @@ pub type Members = Roster<Arc<Member>>;
 pub struct Received {
     pub datagrams: AtomicU64,
     pub bytes: AtomicU64,
+    /// Second copies, among the datagrams.
+    pub duplicates: AtomicU64,
     pub drops: Mutex<DropCounters>,
 }
 
@@ -45,6 +48,8 @@ pub struct Forwarder {
     /// By their connections' slots.
     places: Vec<Option<Place>>,
     wanting: Vec<LinkId>,
+    /// Those with a copy to send, and when. All copies wait equally long, so what is put in last is due last.
+    copies: VecDeque<(Instant, LinkId)>,
     /// Those of other shards, by their shards.
     elsewhere: Vec<Vec<LinkId>>,
 }
@@ -57,6 +62,7 @@ impl Forwarder {
             shard,
             places: Vec::new(),
             wanting: Vec::new(),
+            copies: VecDeque::new(),
             elsewhere: vec![Vec::new(); shards],
         }
     }
@@ -84,6 +90,18 @@ impl Forwarder {
         self.wanting.append(links);
     }
 
+    /// When the next copy is due.
+    pub fn next_copy(&self) -> Option<Instant> {
+        self.copies.front().map(|&(due, _)| due)
+    }
+
+    /// Those whose copies are due want to send them.
+    pub fn wake_copies(&mut self, now: Instant) {
+        let due = self.copies.partition_point(|&(due, _)| due <= now);
+        self.wanting
+            .extend(self.copies.drain(..due).map(|(_, link)| link));
+    }
+
     /// Those of other shards that have got something, by their shards; to be emptied after each round.
     pub fn elsewhere(&mut self) -> impl Iterator<Item = (usize, &mut Vec<LinkId>)> {
         let some = |(_, links): &(usize, &mut Vec<LinkId>)| !links.is_empty();
@@ -99,6 +117,7 @@ impl Traffic for Forwarder {
             places,
             wanting,
             elsewhere,
+            ..
         } = self;
         let Some(place) = find(places, link) else {
             // Not let in yet, or gone in this moment.
@@ -120,6 +139,14 @@ impl Traffic for Forwarder {
                     links.push(target);
                 }
             }),
+            // Nothing was lost; this leg has paid for its losses.
+            Err(DropReason::Duplicate) => {
+                place
+                    .member
+                    .received
+                    .duplicates
+                    .store(place.ingress.duplicates(), Ordering::Relaxed);
+            }
             Err(reason) => refuse(now, relay, place, reason),
         }
         let (datagrams, bytes) = place.ingress.received();
@@ -130,7 +157,10 @@ impl Traffic for Forwarder {
 
     fn next(&mut self, now: Instant, link: LinkId, budget: u16) -> Option<Bytes> {
         let place = find(&mut self.places, link)?;
-        place.member.egress.next(now, place.id, budget)
+        let egress = &place.member.egress;
+        let (next, copy_due) = egress.next(now, place.id, budget);
+        self.copies.extend(copy_due.map(|due| (due, link)));
+        next
     }
 
     fn wanting(&mut self, links: &mut Vec<LinkId>) {

@@ -6,7 +6,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use lanparty_core::relay::{Ingress, Join, Refusal, Seat, plain_words};
+use lanparty_core::{
+    redundancy::Mode,
+    relay::{Ingress, Join, Refusal, Seat, plain_words},
+};
 use lanparty_quic::{ControlReceiver, Inbound, Link, PathClosed, RecvError};
 use lanparty_wire::{
     DropCounters, DropReason, LeaveReason, MemberId, RejectReason,
@@ -50,9 +53,9 @@ pub struct Member {
 }
 
 impl Member {
-    fn new(link: Link) -> Member {
+    fn new(link: Link, redundancy: Mode) -> Member {
         Member {
-            egress: Egress::new(link),
+            egress: Egress::new(link, redundancy),
             received: Received::default(),
             reported: Mutex::new(None),
             envelope_drops: Mutex::default(),
@@ -83,7 +86,7 @@ pub async fn serve(relay: Arc<Relay>, inbound: Inbound) {
     if relay.is_stopping() {
         return inbound.reject(RejectReason::ShuttingDown, String::new()).await;
     }
-    let member = Arc::new(Member::new(inbound.link().clone()));
+    let member = Arc::new(Member::new(inbound.link().clone(), relay.plan.redundancy));
     let join = Join {
         identity: inbound.peer,
         hello: &inbound.hello,

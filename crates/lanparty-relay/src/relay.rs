@@ -15,7 +15,10 @@ use lanparty_api::{
     serve_status, socket_path,
     status::Handshakes,
 };
-use lanparty_core::relay::{IngressConfig, RoomLimits};
+use lanparty_core::{
+    redundancy::Mode,
+    relay::{IngressConfig, RoomLimits},
+};
 use lanparty_quic::{AcceptError, Inbound, Incoming, LinkId, Listener, Pin};
 use lanparty_wire::LeaveReason;
 use tokio::{
@@ -47,6 +50,8 @@ const STOPPING: Duration = Duration::from_millis(700);
 pub struct Plan {
     pub room_limits: RoomLimits,
     pub ingress: IngressConfig,
+    /// When urgent datagrams are sent twice.
+    pub redundancy: Mode,
     pub state_dir: PathBuf,
     pub pin: Pin,
 }

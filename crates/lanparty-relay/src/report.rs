@@ -122,6 +122,7 @@ impl Books {
     /// Describes a member, and logs what of its datagrams was dropped.
     fn enter(&mut self, room: &RoomId, (described, member): &Described, now: Instant) -> MemberStatus {
         let (received, sent) = (&member.received, member.egress.sent());
+        member.egress.measure(now);
         let mut drops = received.drops.lock().clone();
         drops.merge(&sent.drops);
         drops.merge(&member.envelope_drops.lock());
@@ -134,6 +135,8 @@ impl Books {
             bytes_in: received.bytes.load(Ordering::Relaxed),
             datagrams_out: sent.datagrams,
             bytes_out: sent.bytes,
+            duplicates_in: received.duplicates.load(Ordering::Relaxed),
+            duplicates_out: sent.duplicates,
             ..Traffic::default()
         };
         let book = self.members.entry((room.clone(), described.id)).or_default();
@@ -188,5 +191,7 @@ fn add(sum: &mut (Traffic, DropCounters), part: &(Traffic, DropCounters)) {
     sum.0.bytes_in += part.0.bytes_in;
     sum.0.datagrams_out += part.0.datagrams_out;
     sum.0.bytes_out += part.0.bytes_out;
+    sum.0.duplicates_in += part.0.duplicates_in;
+    sum.0.duplicates_out += part.0.duplicates_out;
     sum.1.merge(&part.1);
 }

@@ -9,6 +9,7 @@ use lanparty_api::{
 };
 use lanparty_core::{
     guard::Limits,
+    redundancy::Mode,
     relay::{IngressConfig, RoomLimits},
 };
 use lanparty_wire::{DEFAULT_RELAY_PORT, ListenAddress, mtu};
@@ -86,6 +87,9 @@ pub struct Settings {
     /// (1 below four, 8 at most) [default: auto]
     #[arg(long, value_name = "N|auto", env = "LANPARTY_SOCKETS")]
     pub sockets: Option<SocketCount>,
+    /// Whether small urgent packets are sent twice to a member: auto (while its line loses packets), off or always [default: auto]
+    #[arg(long, value_name = "auto|off|always", env = "LANPARTY_REDUNDANCY")]
+    pub redundancy: Option<Mode>,
     /// Members in one room [default: 64]
     #[arg(long, value_name = "N", env = "LANPARTY_MAX_MEMBERS", value_parser = clap::value_parser!(u16).range(2..=i64::from(MOST_MEMBERS)))]
     pub max_members: Option<u16>,
@@ -109,6 +113,7 @@ layer!(Settings {
     cert,
     key,
     sockets,
+    redundancy,
     max_members,
     max_rooms,
     max_connections_per_address,

@@ -6,6 +6,7 @@
 //! have got something to send, and packets that came in at another socket because their sender has roamed.
 
 use std::{
+    future::pending,
     io,
     sync::{
         Arc,
@@ -20,6 +21,7 @@ use parking_lot::Mutex;
 use tokio::{
     runtime::Runtime,
     sync::{Notify, oneshot},
+    time::sleep_until,
 };
 
 use crate::{
@@ -192,12 +194,21 @@ struct Shard {
 impl Shard {
     async fn run(mut self) {
         loop {
+            let copies = self.forwarder.next_copy();
+            let copy_due = async {
+                match copies {
+                    Some(due) => sleep_until(due.into()).await,
+                    None => pending().await,
+                }
+            };
             let has_packets = tokio::select! {
                 biased;
                 () = self.engine.ready() => true,
                 () = self.relay.shards[self.number].wanted() => false,
+                () = copy_due => false,
             };
             let now = Instant::now();
+            self.forwarder.wake_copies(now);
             let has_strays = self.take_mail(now);
             if std::mem::take(&mut self.mail.stop) {
                 return;

@@ -87,6 +87,7 @@ fn serve(common: &CommonArgs, settings: &Settings, state_dir: &Path) -> Result<(
     let plan = Plan {
         room_limits: settings.room_limits(),
         ingress: settings.ingress(),
+        redundancy: settings.redundancy.unwrap_or_default(),
         state_dir: state.path().to_owned(),
         pin,
     };

@@ -67,28 +67,29 @@ fn what_a_member_must_not_send_is_dropped_counted_and_stops_nothing_else() {
     let to_ada = Destination::Member(other);
     let good = frame(3, mac(1), 9);
     let sealed = {
-        let mut bytes = datagram(me, to_ada, 0, &good);
+        let mut bytes = datagram(me, to_ada, 101, &good);
         bytes[1] |= 1;
         bytes
     };
     let nobody = MemberId::new(if other.value() == 77 { 78 } else { 77 }).unwrap();
+    // Each has a number of its own; under the same they were copies.
     let cases = [
-        (datagram(other, to_ada, 0, &good), DropReason::SourceMismatch),
+        (datagram(other, to_ada, 102, &good), DropReason::SourceMismatch),
         (
-            datagram(me, Destination::Member(nobody), 0, &good),
+            datagram(me, Destination::Member(nobody), 103, &good),
             DropReason::UnknownDestination,
         ),
         (
-            datagram(me, Destination::Member(me), 0, &good),
+            datagram(me, Destination::Member(me), 104, &good),
             DropReason::Reflection,
         ),
         (sealed, DropReason::WrongKey),
         (vec![0xff; 40], DropReason::Malformed),
         (
-            datagram(me, to_ada, 100, &frame(1, mac(1), 9)),
+            datagram(me, to_ada, 105, &frame(1, mac(1), 9)),
             DropReason::ForgedSource,
         ),
-        (datagram(me, to_ada, 101, &bpdu()), DropReason::SwitchControl),
+        (datagram(me, to_ada, 106, &bpdu()), DropReason::SwitchControl),
     ];
     for (bytes, _) in &cases {
         eve.send_datagram(bytes.clone()).unwrap();
@@ -345,6 +346,24 @@ fn what_is_too_large_for_a_targets_leg_arrives_in_pieces() {
         received[usize::from(range.offset)..][..bytes.len()].copy_from_slice(bytes);
     }
     assert_eq!((pieces.len(), received), (2, whole));
+}
+
+#[test]
+fn urgent_datagrams_leave_twice_when_told_so_and_bulk_does_not() {
+    let relay = Relay::start(&["--redundancy", "always"]);
+    let (ada, bob) = (Machine::new(), Machine::new());
+    let mut ada = ada.player(&relay, 1);
+    let bob = bob.player(&relay, 2);
+    let to = Destination::Member(bob.id());
+    for (mark, class) in [(1, Class::Interactive), (2, Class::Bulk), (3, Class::Interactive)] {
+        ada.send_frame(to, class, &frame(1, mac(2), mark)).unwrap();
+        // Each copy leaves on its own time, not with the next datagram.
+        let expected: &[u8] = if class == Class::Bulk { &[2] } else { &[mark, mark] };
+        assert_eq!(marks(&bob, LATE), expected);
+    }
+    let status = relay.wait_status("two copies", |status| status.traffic.duplicates_out == 2);
+    assert_eq!(status.traffic.datagrams_out, 5);
+    assert_eq!(status.drops.total(), 0);
 }
 
 #[test]
