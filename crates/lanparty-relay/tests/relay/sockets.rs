@@ -16,7 +16,6 @@ const MEMBERS: u8 = 16;
 #[test]
 fn members_of_different_sockets_are_one_room() {
     let relay = Relay::start(&["--sockets", "2"]);
-    assert_eq!(relay.status().relay.unwrap().sockets.count, 2);
     let machines: Vec<Machine> = (0..MEMBERS).map(|_| Machine::new()).collect();
     let numbers = 1..=MEMBERS;
     let members: Vec<BareMember> = machines
@@ -24,6 +23,7 @@ fn members_of_different_sockets_are_one_room() {
         .zip(numbers)
         .map(|(machine, number)| machine.player(&relay, number))
         .collect();
+    assert_eq!(relay.status().relay.unwrap().sockets.count, 2);
     let all: Vec<Player<'_>> = (1..).zip(&members).collect();
     for (mark, pair) in (1..).zip(all.windows(2)) {
         assert_eq!(exchange(pair[0], pair[1], mark), Some(mark), "to {}", pair[1].0);
