@@ -114,6 +114,7 @@ fn endpoint_config(
         software: concat!("lanparty-client ", env!("CARGO_PKG_VERSION")).to_owned(),
         mtu: party.mtu,
         relay: party.relay.clone(),
+        relay_token: None,
         identity,
         trust: Trust {
             pin: party.relay_pin,

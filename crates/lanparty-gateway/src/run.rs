@@ -58,6 +58,7 @@ pub fn run(common: &CommonArgs, settings: Settings, state_dir: &Path) -> Result<
         software: concat!("lanparty-gateway ", env!("CARGO_PKG_VERSION")).to_owned(),
         mtu: settings.mtu.unwrap_or(mtu::DEFAULT_MTU),
         relay,
+        relay_token: settings.relay_token,
         identity,
         trust,
         limits: settings.limits.unwrap_or_default(),

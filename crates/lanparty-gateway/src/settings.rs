@@ -9,7 +9,7 @@ use lanparty_api::{
 };
 use lanparty_core::guard::Limits;
 use lanparty_quic::Pin;
-use lanparty_wire::{RelayAddress, RoomCode, mtu};
+use lanparty_wire::{RelayAddress, RelayToken, RoomCode, mtu};
 use serde::Deserialize;
 
 const EXAMPLES: &str = "\
@@ -71,6 +71,14 @@ pub struct Settings {
     /// Trust a relay that this certificate (a CA's, or its own; DER or PEM) vouches for
     #[arg(long, value_name = "FILE", env = "LANPARTY_RELAY_CA_CERT")]
     pub relay_ca_cert: Option<PathBuf>,
+    /// The token that the relay's operator may ask of hosts; in the environment or the file nobody else reads it
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "LANPARTY_RELAY_TOKEN",
+        hide_env_values = true
+    )]
+    pub relay_token: Option<RelayToken>,
     /// The name in the relay's certificate, if it is not the host
     #[arg(long, value_name = "NAME", env = "LANPARTY_SERVER_NAME")]
     pub server_name: Option<String>,
@@ -91,6 +99,7 @@ layer!(Settings {
     relay,
     relay_pin,
     relay_ca_cert,
+    relay_token,
     server_name,
     name,
     mtu,

@@ -2,7 +2,7 @@
 
 use lanparty_core::guard::Limits;
 use lanparty_quic::{Identity, Trust};
-use lanparty_wire::{Mac, RelayAddress, RoomId, control::Role};
+use lanparty_wire::{Mac, RelayAddress, RelayToken, RoomId, control::Role};
 
 /// Everything that an endpoint needs to know.
 #[derive(Debug, Clone)]
@@ -18,6 +18,8 @@ pub struct EndpointConfig {
     /// The MTU inside, 1500 unless the small-MTU mode is wanted.
     pub mtu: u16,
     pub relay: RelayAddress,
+    /// What the relay may ask of a LAN gateway.
+    pub relay_token: Option<RelayToken>,
     pub identity: Identity,
     pub trust: Trust,
     pub limits: Limits,

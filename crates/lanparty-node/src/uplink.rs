@@ -110,6 +110,7 @@ impl Uplinks {
             budget: mtu::MIN_BUDGET,
             name: config.name,
             session,
+            token: config.relay_token,
             capabilities: Vec::new(),
             software: config.software,
         };

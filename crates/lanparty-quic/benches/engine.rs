@@ -171,6 +171,7 @@ fn hello() -> Hello {
         budget: 1200,
         name: "bench".into(),
         session: 1,
+        token: None,
         capabilities: vec![],
         software: String::new(),
     }

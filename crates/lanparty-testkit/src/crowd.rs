@@ -167,6 +167,7 @@ fn join_some(
                 room: &format!("CROWD-{room}"),
                 role: Role::Client,
                 mac: Some(mac_of(number)),
+                token: None,
             };
             let start = Instant::now();
             let member = BareMember::join_on(Arc::clone(runtime), socket, &join)

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use lanparty_quic::{ControlReceiver, ControlSender, DialConfig, Dialer, Identity, Link, Trust};
 use lanparty_wire::{
-    Class, Destination, Header, Kind, Mac, MemberId, RelayAddress, RoomId, VERSION,
+    Class, Destination, Header, Kind, Mac, MemberId, RelayAddress, RelayToken, RoomId, VERSION,
     control::{Hello, Member, Message, Role, Welcome},
     mtu,
 };
@@ -33,6 +33,8 @@ pub struct Join<'a> {
     pub room: &'a str,
     pub role: Role,
     pub mac: Option<Mac>,
+    /// For a relay that wants one of those who open rooms.
+    pub token: Option<RelayToken>,
 }
 
 /// A member of a room that follows no rule.
@@ -243,6 +245,7 @@ fn hello(join: &Join<'_>) -> Result<Hello> {
         budget: mtu::MIN_BUDGET,
         name: "bare member".to_owned(),
         session: rand::random(),
+        token: join.token.clone(),
         capabilities: Vec::new(),
         software: "lanparty-testkit".to_owned(),
     })

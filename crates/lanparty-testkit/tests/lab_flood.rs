@@ -121,6 +121,7 @@ fn strangers_join(party: &Party, length: Duration) -> u64 {
             room: "STRANGERS",
             role: Role::Client,
             mac: Some(Mac([2, 0x77, 0, 0, 0, number])),
+            token: None,
         };
         let mut joined = 0;
         let mut addresses = (1..=ADDRESSES).filter(|host| host % AT_ONCE == number).cycle();

@@ -10,8 +10,8 @@ use bytes::{Buf, BytesMut};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
-    DropReason, GroupHandle, Incarnation, LeaveReason, Mac, MemberId, PeerId, RejectReason, RoomId,
-    SealedRoom, ShortNumber, VERSION, mtu,
+    DropReason, GroupHandle, Incarnation, LeaveReason, Mac, MemberId, PeerId, RejectReason, RelayToken,
+    RoomId, SealedRoom, ShortNumber, VERSION, mtu,
 };
 
 /// The largest message in bytes, without its length prefix.
@@ -62,6 +62,9 @@ pub struct Hello {
     pub name: String,
     /// Random per process: another one means that the process has started anew.
     pub session: u64,
+    /// What a LAN gateway shows to a relay whose operator wants a token of those who open rooms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<RelayToken>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub capabilities: Vec<String>,
     /// Program and version, for logs.
@@ -322,6 +325,7 @@ mod tests {
             budget: 1162,
             name: "ada".into(),
             session: 7,
+            token: None,
             capabilities: vec![],
             software: String::new(),
         }

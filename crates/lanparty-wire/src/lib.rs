@@ -21,6 +21,7 @@ pub mod mtu;
 mod pack;
 mod pin;
 mod reason;
+mod relay_token;
 mod room;
 mod room_id;
 pub mod seal;
@@ -45,6 +46,7 @@ pub use membership::{
 };
 pub use pin::{Pin, PinError};
 pub use reason::{Action, DropCounters, DropReason, LeaveReason, RejectReason};
+pub use relay_token::{RelayToken, RelayTokenError};
 pub use room::{RoomCode, RoomCodeError};
 pub use room_id::{RoomId, SealedRoom, SealedRoomError};
 pub use short_code::{ShortCode, ShortCodeError, ShortNumber};

@@ -86,6 +86,10 @@ drop_reasons! {
     HandshakeRate = "handshake_rate", RateLimited;
     /// A roster that is older than the newest one seen.
     OldRoster = "old_roster", Filtered;
+    /// What claims to be a roster and is not signed by the room's host, or not in a roster's form.
+    BadRoster = "bad_roster", Filtered;
+    /// A second roster with the number of the newest one seen: the host's key has signed for two hosts.
+    RosterConflict = "roster_conflict", Filtered;
     /// A spectator's frame that is neither ARP nor DHCP nor IGMP.
     Spectator = "spectator", Filtered;
     /// The sequence number was seen before.
@@ -311,6 +315,10 @@ pub enum RejectReason {
     NotTheHost,
     /// No room has this short code's number now.
     UnknownCode,
+    /// LAN gateways need a token of this relay's operator, and there was none, or not one of his.
+    TokenRequired,
+    /// The room is not open, and on this relay only a LAN gateway with a token opens one.
+    RoomNotOpen,
     /// A reason that this version does not know.
     #[serde(other)]
     Unknown,
@@ -347,6 +355,12 @@ impl RejectReason {
             RejectReason::UnknownCode => {
                 "nobody shows this short code at the relay now; ask the host to read the one on the screen"
             }
+            RejectReason::TokenRequired => {
+                "the relay opens rooms only for those who have a token of its operator; ask him for one, and give it with --relay-token"
+            }
+            RejectReason::RoomNotOpen => {
+                "the room is not open, and on this relay only its host can open it; ask the host to start the LAN gateway, or check the room's name"
+            }
             RejectReason::Unknown => {
                 "the relay refused for a reason that this version does not know; update it"
             }
@@ -361,12 +375,14 @@ impl RejectReason {
             | RejectReason::RoomFull
             | RejectReason::TooManyRooms
             | RejectReason::DuplicateMac
-            | RejectReason::GatewayPresent => true,
+            | RejectReason::GatewayPresent
+            | RejectReason::RoomNotOpen => true,
             RejectReason::Version
             | RejectReason::BadHello
             | RejectReason::InvalidMac
             | RejectReason::NotTheHost
             | RejectReason::UnknownCode
+            | RejectReason::TokenRequired
             | RejectReason::Unknown => false,
         }
     }

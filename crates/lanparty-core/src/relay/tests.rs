@@ -130,6 +130,7 @@ fn player(last: u8) -> Hello {
         budget: 1300,
         name: String::new(),
         session: 1,
+        token: None,
         capabilities: Vec::new(),
         software: String::new(),
     }

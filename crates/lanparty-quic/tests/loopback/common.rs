@@ -238,6 +238,7 @@ impl Home {
             budget: 1200,
             name: "ada".into(),
             session: 1,
+            token: None,
             capabilities: vec![],
             software: String::new(),
         };

@@ -214,6 +214,7 @@ impl Machine {
                 room: "abcd",
                 role,
                 mac,
+                token: None,
             },
         )
     }

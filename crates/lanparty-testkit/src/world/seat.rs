@@ -107,6 +107,7 @@ impl<F: Forwarding> World<F> {
             budget: machine.budget,
             name: format!("seat {seat}"),
             session: machine.process,
+            token: None,
             capabilities: Vec::new(),
             software: String::new(),
         };

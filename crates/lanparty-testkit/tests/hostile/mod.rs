@@ -75,6 +75,7 @@ impl Hostile {
                 room: ROOM,
                 role: Role::Client,
                 mac: Some(Mac(mac)),
+                token: None,
             },
         )
         .unwrap();
