@@ -4,9 +4,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use quinn_proto::{
-    AckFrequencyConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt, congestion::CubicConfig,
-};
+use quinn_proto::{AckFrequencyConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
+
+use crate::congestion::DelayControl;
 
 /// NATs forget UDP mappings after 30 s (FIELD-NOTES F26); a shorter interval also lets a watchdog act within seconds.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(2);
@@ -61,6 +61,6 @@ pub(crate) fn config(side: Side) -> Arc<TransportConfig> {
         .receive_window(VarInt::from_u32(STREAM_WINDOW))
         .send_window(u64::from(STREAM_WINDOW))
         // The one place that says how a path's speed is found.
-        .congestion_controller_factory(Arc::new(CubicConfig::default()));
+        .congestion_controller_factory(Arc::new(DelayControl));
     Arc::new(config)
 }

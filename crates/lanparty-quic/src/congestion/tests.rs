@@ -1,0 +1,394 @@
+//! The controller on a simulated bottleneck: one queue with a rate and a bound, a delay, and random loss.
+
+use std::collections::VecDeque;
+
+use rand::{Rng, SeedableRng, rngs::SmallRng};
+
+use super::*;
+
+const MTU: u64 = 1400;
+const STEP: Duration = Duration::from_micros(50);
+/// A receiver acknowledges after so many packets, or after so long.
+const ACK_EVERY: usize = 20;
+const ACK_DELAY: Duration = Duration::from_millis(2);
+
+#[test]
+fn fills_a_slow_uplink_without_a_queue() {
+    let mut link = Link::new(mbit(20), ms(1), ms(100));
+    let us = link.join(Sender::ours(link.now));
+    link.run(ms(2000));
+    link.forget();
+    link.run(ms(8000));
+    let seen = link.seen(us);
+    assert!(seen.share >= 0.95, "{seen:?}");
+    assert!(seen.p50 <= ms(6) && seen.p99 <= ms(10), "{seen:?}");
+}
+
+#[test]
+fn fills_a_fast_and_a_far_path() {
+    for (rate, delay) in [(mbit(400), ms(1)), (mbit(100), ms(20)), (mbit(50), ms(100))] {
+        let mut link = Link::new(rate, delay, ms(100));
+        let us = link.join(Sender::ours(link.now));
+        link.run(ms(6000));
+        link.forget();
+        link.run(ms(6000));
+        let seen = link.seen(us);
+        assert!(seen.share >= 0.85, "{delay:?}: {seen:?}");
+        assert!(seen.p99 <= ms(25), "{delay:?}: {seen:?}");
+    }
+}
+
+#[test]
+fn random_loss_takes_little() {
+    let mut link = Link::new(mbit(50), ms(20), ms(100));
+    link.loss = 0.02;
+    let us = link.join(Sender::ours(link.now));
+    link.run(ms(5000));
+    link.forget();
+    link.run(ms(10_000));
+    let seen = link.seen(us);
+    assert!(seen.share >= 0.8, "{seen:?}");
+}
+
+#[test]
+fn fills_a_path_whose_delay_wavers() {
+    let mut link = Link::new(mbit(100), ms(5), ms(100));
+    link.slots = ms(6);
+    let us = link.join(Sender::ours(link.now));
+    link.run(ms(5000));
+    link.forget();
+    link.run(ms(10_000));
+    let seen = link.seen(us);
+    assert!(seen.share >= 0.6 && seen.p50 <= ms(15), "{seen:?}");
+}
+
+#[test]
+fn does_not_starve_beside_a_download_and_recovers_after_it() {
+    let mut link = Link::new(mbit(20), ms(20), ms(100));
+    let us = link.join(Sender::ours(link.now));
+    link.run(ms(3000));
+    let reno = link.join(Sender::reno());
+    link.run(ms(20_000));
+    link.forget();
+    link.run(ms(20_000));
+    let (ours, theirs) = (link.seen(us), link.seen(reno));
+    assert!(ours.share >= 0.2, "{ours:?} beside {theirs:?}");
+    assert!(theirs.share >= 0.2, "{ours:?} beside {theirs:?}");
+    link.senders[reno].stopped = true;
+    link.run(ms(5000));
+    link.forget();
+    link.run(ms(5000));
+    let alone = link.seen(us);
+    assert!(alone.share >= 0.85 && alone.p50 <= ms(10), "{alone:?}");
+}
+
+#[test]
+fn two_of_us_share_a_link() {
+    let mut link = Link::new(mbit(50), ms(10), ms(100));
+    let first = link.join(Sender::ours(link.now));
+    link.run(ms(2000));
+    let second = link.join(Sender::ours(link.now));
+    link.run(ms(20_000));
+    link.forget();
+    link.run(ms(10_000));
+    let (first, second) = (link.seen(first), link.seen(second));
+    assert!(first.share + second.share >= 0.85, "{first:?} {second:?}");
+    assert!(first.share.min(second.share) >= 0.15, "{first:?} {second:?}");
+}
+
+#[test]
+fn follows_a_link_that_changes_its_rate() {
+    let mut link = Link::new(mbit(50), ms(10), ms(200));
+    let us = link.join(Sender::ours(link.now));
+    link.run(ms(4000));
+    for rate in [mbit(5), mbit(50)] {
+        link.rate = rate;
+        link.run(ms(4000));
+        link.forget();
+        link.run(ms(4000));
+        let seen = link.seen(us);
+        assert!(seen.share >= 0.8, "{rate}: {seen:?}");
+        assert!(seen.p99 <= ms(30), "{rate}: {seen:?}");
+    }
+}
+
+#[test]
+fn starts_anew_after_nothing_got_through() {
+    let now = Instant::now();
+    let mut controller = DelayController::new(now, MTU as u16);
+    controller.set(LARGEST);
+    controller.lost(now, MTU, true);
+    assert_eq!(controller.window, INITIAL * MTU);
+    assert_eq!(controller.phase, Phase::Start);
+}
+
+#[test]
+fn a_mark_shrinks_the_window_once_a_round() {
+    let now = Instant::now();
+    let mut controller = DelayController::new(now, MTU as u16);
+    let before = controller.window;
+    controller.lost(now, 0, false);
+    controller.lost(now, 0, false);
+    controller.acked(now + ms(10), now, MTU, false);
+    controller.acked(now + ms(20), now, MTU, false);
+    controller.acks_end(now + ms(20), before);
+    assert!(controller.window < before && controller.window >= before * 7 / 10);
+}
+
+/// Bytes a second.
+fn mbit(rate: u64) -> u64 {
+    rate * 125_000
+}
+
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+/// What a sender got.
+#[derive(Debug)]
+struct Seen {
+    /// Of the link's rate.
+    share: f64,
+    /// Time in the queue.
+    p50: Duration,
+    p99: Duration,
+}
+
+struct Packet {
+    sender: usize,
+    number: u64,
+    sent: Instant,
+}
+
+enum Control {
+    Ours(Box<DelayController>),
+    Reno { window: f64, cut_at: u64 },
+}
+
+struct Sender {
+    control: Control,
+    next: u64,
+    in_flight: VecDeque<(u64, Instant)>,
+    /// Arrived, and not yet acknowledged.
+    unacked: Vec<u64>,
+    unacked_since: Option<Instant>,
+    delivered: u64,
+    waits: Vec<Duration>,
+    stopped: bool,
+}
+
+struct Link {
+    now: Instant,
+    rate: u64,
+    delay: Duration,
+    bound: Duration,
+    loss: f64,
+    /// What has passed the queue leaves in bursts, at most this far apart, as on Wi-Fi.
+    slots: Duration,
+    next_slot: Instant,
+    random: SmallRng,
+    senders: Vec<Sender>,
+    queue: VecDeque<Packet>,
+    /// Bytes that the link may still carry in this step.
+    credit: f64,
+    /// Past the queue, and when they or their acknowledgements arrive.
+    flying: VecDeque<(Instant, Packet)>,
+    acks: VecDeque<(Instant, usize, Vec<u64>)>,
+    since: Instant,
+}
+
+impl Sender {
+    fn ours(now: Instant) -> Sender {
+        Sender::new(Control::Ours(Box::new(DelayController::new(now, MTU as u16))))
+    }
+
+    fn reno() -> Sender {
+        Sender::new(Control::Reno {
+            window: 10.0,
+            cut_at: 0,
+        })
+    }
+
+    fn new(control: Control) -> Sender {
+        Sender {
+            control,
+            next: 0,
+            in_flight: VecDeque::new(),
+            unacked: Vec::new(),
+            unacked_since: None,
+            delivered: 0,
+            waits: Vec::new(),
+            stopped: false,
+        }
+    }
+
+    fn window(&self) -> u64 {
+        match &self.control {
+            Control::Ours(controller) => controller.window,
+            Control::Reno { window, .. } => (*window * MTU as f64) as u64,
+        }
+    }
+
+    fn acked(&mut self, now: Instant, numbers: &[u64]) {
+        let largest = numbers.iter().max().copied().unwrap_or(0);
+        for &number in numbers {
+            let Some(at) = self.in_flight.iter().position(|&(of, _)| of == number) else {
+                continue;
+            };
+            let Some((_, sent)) = self.in_flight.remove(at) else {
+                continue;
+            };
+            match &mut self.control {
+                Control::Ours(controller) => controller.acked(now, sent, MTU, false),
+                Control::Reno { window, .. } => *window += 1.0 / *window,
+            }
+        }
+        if let Control::Ours(controller) = &mut self.control {
+            controller.acks_end(now, self.in_flight.len() as u64 * MTU);
+        }
+        let mut lost = 0;
+        while let Some(&(number, _)) = self.in_flight.front() {
+            if number + 3 > largest {
+                break;
+            }
+            self.in_flight.pop_front();
+            lost += MTU;
+            if let Control::Reno { window, cut_at } = &mut self.control
+                && number >= *cut_at
+            {
+                *window = (*window / 2.0).max(2.0);
+                *cut_at = self.next;
+            }
+        }
+        if let (Control::Ours(controller), 1..) = (&mut self.control, lost) {
+            controller.lost(now, lost, false);
+        }
+    }
+}
+
+impl Link {
+    fn new(rate: u64, delay: Duration, bound: Duration) -> Link {
+        let now = Instant::now();
+        Link {
+            now,
+            rate,
+            delay,
+            bound,
+            loss: 0.0,
+            slots: Duration::ZERO,
+            next_slot: now,
+            random: SmallRng::seed_from_u64(7),
+            senders: Vec::new(),
+            queue: VecDeque::new(),
+            credit: 0.0,
+            flying: VecDeque::new(),
+            acks: VecDeque::new(),
+            since: now,
+        }
+    }
+
+    fn join(&mut self, sender: Sender) -> usize {
+        self.senders.push(sender);
+        self.senders.len() - 1
+    }
+
+    fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.now += STEP;
+            self.send();
+            self.serve();
+            self.arrive();
+            self.acknowledge();
+        }
+    }
+
+    fn send(&mut self) {
+        let bound = (self.rate as f64 * self.bound.as_secs_f64()) as usize / MTU as usize;
+        for (index, sender) in self.senders.iter_mut().enumerate() {
+            while !sender.stopped && sender.in_flight.len() as u64 * MTU + MTU < sender.window() {
+                sender.in_flight.push_back((sender.next, self.now));
+                let packet = Packet {
+                    sender: index,
+                    number: sender.next,
+                    sent: self.now,
+                };
+                sender.next += 1;
+                if self.queue.len() < bound && !self.random.random_bool(self.loss) {
+                    self.queue.push_back(packet);
+                }
+            }
+        }
+    }
+
+    fn serve(&mut self) {
+        self.credit += self.rate as f64 * STEP.as_secs_f64();
+        while self.credit >= MTU as f64
+            && let Some(packet) = self.queue.pop_front()
+        {
+            self.credit -= MTU as f64;
+            let sender = &mut self.senders[packet.sender];
+            sender.waits.push(self.now - packet.sent);
+            sender.delivered += MTU;
+            if self.now > self.next_slot {
+                self.next_slot = self.now + self.slots.mul_f64(self.random.random());
+            }
+            self.flying
+                .push_back((self.next_slot.max(self.now) + self.delay / 2, packet));
+        }
+        if self.queue.is_empty() {
+            self.credit = self.credit.min(MTU as f64);
+        }
+    }
+
+    fn arrive(&mut self) {
+        while self.flying.front().is_some_and(|(at, _)| *at <= self.now) {
+            let Some((_, packet)) = self.flying.pop_front() else {
+                break;
+            };
+            let sender = &mut self.senders[packet.sender];
+            sender.unacked.push(packet.number);
+            sender.unacked_since.get_or_insert(self.now);
+        }
+        for (index, sender) in self.senders.iter_mut().enumerate() {
+            let late = sender
+                .unacked_since
+                .is_some_and(|since| self.now - since >= ACK_DELAY);
+            if late || sender.unacked.len() >= ACK_EVERY {
+                sender.unacked_since = None;
+                let numbers = std::mem::take(&mut sender.unacked);
+                self.acks.push_back((self.now + self.delay / 2, index, numbers));
+            }
+        }
+    }
+
+    fn acknowledge(&mut self) {
+        while self.acks.front().is_some_and(|(at, ..)| *at <= self.now) {
+            let Some((_, sender, numbers)) = self.acks.pop_front() else {
+                break;
+            };
+            self.senders[sender].acked(self.now, &numbers);
+        }
+    }
+
+    /// Begins to measure anew.
+    fn forget(&mut self) {
+        self.since = self.now;
+        for sender in &mut self.senders {
+            sender.delivered = 0;
+            sender.waits.clear();
+        }
+    }
+
+    fn seen(&mut self, sender: usize) -> Seen {
+        let could = self.rate as f64 * (self.now - self.since).as_secs_f64();
+        let sender = &mut self.senders[sender];
+        sender.waits.sort();
+        let at = |share: f64| sender.waits[(sender.waits.len() as f64 * share) as usize];
+        Seen {
+            share: sender.delivered as f64 / could,
+            p50: at(0.5),
+            p99: at(0.99),
+        }
+    }
+}
