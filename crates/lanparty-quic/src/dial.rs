@@ -1,5 +1,7 @@
 //! Dialling a relay: handshake, trust, hello, and the relay's yes or no.
 
+mod look_up;
+
 use std::{
     io,
     net::{SocketAddr, UdpSocket},
