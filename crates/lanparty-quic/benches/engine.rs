@@ -7,7 +7,7 @@
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
-    net::UdpSocket,
+    net::{SocketAddr, UdpSocket},
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
@@ -18,7 +18,7 @@ use lanparty_quic::{
     RelayCertificate, SegmentationOffload, Traffic, Trust,
 };
 use lanparty_wire::{
-    Incarnation, MemberId,
+    Incarnation, MemberId, RejectReason,
     control::{Hello, Message, Mode, Role, Welcome},
 };
 
@@ -112,7 +112,9 @@ async fn pair(offload: SegmentationOffload) -> (End, End) {
     let (listener, mut engine) = Listener::new(socket, config).unwrap();
     let greeting = async {
         let incoming = listener.knock().await.unwrap();
-        let inbound = Inbound::accept(incoming, Duration::from_secs(5)).await.unwrap();
+        let inbound = Inbound::accept(incoming, Duration::from_secs(5), nobody)
+            .await
+            .unwrap();
         let (link, mut sender, receiver) = inbound.split();
         sender.send(&Message::Welcome(welcome())).await.unwrap();
         // Until the path is as wide as it gets.
@@ -215,4 +217,9 @@ unsafe impl GlobalAlloc for Counting {
         // SAFETY: as the caller promises.
         unsafe { System.dealloc(pointer, layout) }
     }
+}
+
+/// Here no short code leads anywhere.
+fn nobody(_: SocketAddr, _: lanparty_wire::ShortNumber) -> Result<lanparty_wire::SealedRoom, RejectReason> {
+    Err(RejectReason::UnknownCode)
 }

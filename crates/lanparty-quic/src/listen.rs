@@ -8,7 +8,7 @@ use std::{
 };
 
 use lanparty_wire::{
-    LeaveReason, PeerId, RejectReason,
+    LeaveReason, PeerId, RejectReason, SealedRoom, ShortNumber,
     control::{self, Hello, Message},
 };
 use quinn_proto::{ConnectionError, EndpointConfig, ServerConfig, crypto::rustls::QuicServerConfig};
@@ -68,6 +68,8 @@ pub enum AcceptError {
     NoDatagrams,
     #[error("the first message is no hello")]
     NotAHello,
+    #[error("it asked for a short code's number, and no more")]
+    LookedUp,
     #[error("the first message could not be read")]
     Hello(#[source] RecvError),
 }
@@ -278,12 +280,17 @@ pub struct Inbound {
 }
 
 impl Inbound {
-    /// Goes through the handshake with one who knocked, and reads his hello.
+    /// Goes through the handshake with one who knocked, and reads his hello. Before it he may ask once to which room a short code's
+    /// number leads, which `look_up` answers.
     ///
     /// # Errors
-    /// He is too slow, proves no identity, or says something else; he is told why where that is possible.
-    pub async fn accept(incoming: Incoming, within: Duration) -> Result<Inbound, AcceptError> {
-        tokio::time::timeout(within, Inbound::greet(incoming))
+    /// He is too slow, proves no identity, asks for a number only, or says something else; he is told why where that is possible.
+    pub async fn accept(
+        incoming: Incoming,
+        within: Duration,
+        look_up: impl FnMut(SocketAddr, ShortNumber) -> Result<SealedRoom, RejectReason>,
+    ) -> Result<Inbound, AcceptError> {
+        tokio::time::timeout(within, Inbound::greet(incoming, look_up))
             .await
             .map_err(|_| AcceptError::TooSlow)?
     }
@@ -299,19 +306,15 @@ impl Inbound {
     }
 
     /// Says no, and waits a moment until that has been read.
-    pub async fn reject(mut self, reason: RejectReason, detail: String) {
-        if self
-            .sender
-            .send(&Message::Reject { reason, detail })
-            .await
-            .is_ok()
-        {
-            self.sender.finish(REJECTION).await;
-        }
+    pub async fn reject(self, reason: RejectReason, detail: String) {
+        refuse(self.sender, reason, detail).await;
         self.link.close(LeaveReason::Kicked);
     }
 
-    async fn greet(incoming: Incoming) -> Result<Inbound, AcceptError> {
+    async fn greet(
+        incoming: Incoming,
+        mut look_up: impl FnMut(SocketAddr, ShortNumber) -> Result<SealedRoom, RejectReason>,
+    ) -> Result<Inbound, AcceptError> {
         let failed = |error: ConnectionError| AcceptError::Handshake(error.into());
         let link = incoming.accept().await.map_err(failed)?;
         let peer = identity(&link).await?;
@@ -319,9 +322,26 @@ impl Inbound {
             return Err(AcceptError::NoDatagrams);
         }
         opened(&link).await.map_err(failed)?;
-        let sender = ControlSender::new(link.clone());
+        let mut sender = ControlSender::new(link.clone());
         let mut receiver = ControlReceiver::new(link.clone());
-        let error = match receiver.recv().await {
+        let mut first = receiver.recv().await;
+        if let Ok(Some(Message::Lookup { number })) = first {
+            match look_up(link.remote_address(), number) {
+                // Who goes away with the answer is not missed.
+                Ok(room) => drop(sender.send(&Message::Found { number, room }).await),
+                Err(reason) => {
+                    refuse(sender, reason, String::new()).await;
+                    link.close(LeaveReason::Goodbye);
+                    return Err(AcceptError::LookedUp);
+                }
+            }
+            first = receiver.recv().await;
+            if let Ok(None) | Err(RecvError::Closed(_)) = first {
+                link.close(LeaveReason::Goodbye);
+                return Err(AcceptError::LookedUp);
+            }
+        }
+        let error = match first {
             Ok(Some(Message::Hello(hello))) => {
                 return Ok(Inbound {
                     peer,
@@ -367,14 +387,18 @@ async fn opened(link: &Link) -> Result<(), ConnectionError> {
         .await
 }
 
-async fn refuse_hello(link: Link, mut sender: ControlSender, error: &AcceptError) {
+async fn refuse_hello(link: Link, sender: ControlSender, error: &AcceptError) {
     let detail = match error {
         AcceptError::Hello(RecvError::Decode(error)) => error.to_string(),
         error => error.to_string(),
     };
-    let reason = RejectReason::BadHello;
+    refuse(sender, RejectReason::BadHello, detail).await;
+    link.close(LeaveReason::Malformed);
+}
+
+/// Says no, and waits a moment until that has been read.
+async fn refuse(mut sender: ControlSender, reason: RejectReason, detail: String) {
     if sender.send(&Message::Reject { reason, detail }).await.is_ok() {
         sender.finish(REJECTION).await;
     }
-    link.close(LeaveReason::Malformed);
 }

@@ -212,6 +212,7 @@ fn trace(
     }
     let frame = datagram
         .get(HEADER_LEN..)
+        .filter(|_| !room.is_sealed())
         .and_then(|bytes| EtherView::parse(bytes).ok());
     let (action, reason, targets) = match decision {
         Ok(forward) => ("forwarded", "", forward.targets.for_each(|_| {})),

@@ -19,6 +19,7 @@ mod report;
 mod settings;
 mod shard;
 mod start;
+mod tokens;
 
 use std::process::ExitCode;
 

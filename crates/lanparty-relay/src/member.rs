@@ -5,14 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
 use lanparty_core::{
     redundancy::Mode,
-    relay::{Ingress, Join, Refusal, Seat, plain_words},
+    relay::{Ingress, Join, Refusal, RosterRefusal, Seat, plain_words},
 };
 use lanparty_quic::{ControlReceiver, Inbound, Link, PathClosed, RecvError};
 use lanparty_wire::{
-    DropCounters, DropReason, LeaveReason, MemberId, RejectReason,
+    DropCounters, DropReason, LeaveReason, MemberId, RejectReason, ShortNumber,
     control::{self, Message, Stats},
 };
 use parking_lot::Mutex;
@@ -28,7 +29,7 @@ use crate::{
     memory::unix_now,
     outbox::{Outbox, Receipt},
     pace::Pace,
-    registry::{Joined, encode},
+    registry::{Joined, Registry, encode},
     relay::Relay,
 };
 
@@ -46,8 +47,8 @@ pub struct Member {
     pub received: Received,
     /// What it last said about itself.
     pub reported: Mutex<Option<Stats>>,
-    /// Its envelopes that went no further.
-    pub envelope_drops: Mutex<DropCounters>,
+    /// Its envelopes and rosters that went no further.
+    pub control_drops: Mutex<DropCounters>,
     outbox: Outbox,
     dismissed: watch::Sender<Option<LeaveReason>>,
 }
@@ -58,7 +59,7 @@ impl Member {
             egress: Egress::new(link, redundancy),
             received: Received::default(),
             reported: Mutex::new(None),
-            envelope_drops: Mutex::default(),
+            control_drops: Mutex::default(),
             outbox: Outbox::default(),
             dismissed: watch::Sender::new(None),
         }
@@ -79,6 +80,18 @@ impl Member {
             self.dismiss(LeaveReason::ConnectionLost);
         }
     }
+
+    /// Queues a roster, of which only the newest matters.
+    pub fn tell_roster(&self, message: Bytes) {
+        if self.outbox.push_roster(message).is_err() {
+            self.dismiss(LeaveReason::ConnectionLost);
+        }
+    }
+
+    fn drop_control(&self, seat: &Seat, what: &'static str, reason: DropReason) {
+        self.control_drops.lock().count(reason);
+        tracing::debug!(room = %seat.room, member = %seat.member, what, reason = reason.name(), "a control message was dropped");
+    }
 }
 
 /// Serves one who has said hello, until he is gone.
@@ -91,6 +104,7 @@ pub async fn serve(relay: Arc<Relay>, inbound: Inbound) {
         identity: inbound.peer,
         hello: &inbound.hello,
         address: inbound.remote.ip(),
+        may_open: may_open(&relay, &inbound).await,
         leg_budget: inbound.link().budget(),
     };
     let joined = match relay.registry.join(unix_now(), &join, &member) {
@@ -109,6 +123,19 @@ pub async fn serve(relay: Arc<Relay>, inbound: Inbound) {
     if relay.lines.may_write(Instant::now(), address) {
         tracing::info!(room = %seat.room, member = %seat.member, reason = reason.sentence(), unsent, "a member left");
     }
+}
+
+/// Tokens are read only where they count.
+async fn may_open(relay: &Arc<Relay>, inbound: &Inbound) -> bool {
+    if !relay.plan.require_token {
+        return true;
+    }
+    let Some(token) = inbound.hello.token.clone() else {
+        return false;
+    };
+    let relay = relay.clone();
+    let check = tokio::task::spawn_blocking(move || relay.tokens.check(unix_now(), &token));
+    check.await.unwrap_or(false)
 }
 
 fn log_refusal(relay: &Relay, inbound: &Inbound, refusal: &Refusal) {
@@ -137,7 +164,12 @@ async fn host(relay: &Arc<Relay>, member: &Arc<Member>, mut joined: Joined, inbo
         room: joined.seat.room.clone(),
         id: joined.seat.member,
         member: member.clone(),
-        ingress: Ingress::new(&joined.member, &relay.plan.ingress, Instant::now()),
+        ingress: Ingress::new(
+            &joined.member,
+            joined.seat.room.is_sealed(),
+            &relay.plan.ingress,
+            Instant::now(),
+        ),
         roster: joined.roster.clone(),
     });
     let mut tasks = JoinSet::new();
@@ -210,6 +242,9 @@ async fn converse(
             message = receive_from(next, receiver) => match message {
                 Ok(Some(Message::Goodbye { .. })) | Ok(None) => return LeaveReason::Goodbye,
                 Ok(Some(message)) => {
+                    if let Message::Roster { .. } = &message {
+                        pace.charge_roster();
+                    }
                     handle(relay, member, joined, message);
                     next = pace.charge(Instant::now(), receiver.consumed() - consumed);
                     consumed = receiver.consumed();
@@ -255,6 +290,8 @@ fn handle(relay: &Relay, member: &Member, joined: &Joined, message: Message) {
         Message::LanLink { up, .. } => registry.set_lan_link(seat, up),
         Message::Group { handle, members } => registry.set_group(seat, handle, &members),
         Message::Envelope { to, data, .. } => pass_on(member, joined, to, data),
+        Message::Roster { data } => take_roster(relay, member, seat, &data),
+        Message::ShortNumbers { numbers } => answer_numbers(registry, member, seat, &numbers),
         Message::Stats(stats) => *member.reported.lock() = Some(stats),
         // What only a relay says, a second hello, and what a later version says.
         Message::Hello(_)
@@ -263,8 +300,6 @@ fn handle(relay: &Relay, member: &Member, joined: &Joined, message: Message) {
         | Message::Joined { .. }
         | Message::Left { .. }
         | Message::Goodbye { .. }
-        | Message::Roster { .. }
-        | Message::ShortNumbers { .. }
         | Message::Lookup { .. }
         | Message::Found { .. }
         | Message::Unknown => {
@@ -273,19 +308,48 @@ fn handle(relay: &Relay, member: &Member, joined: &Joined, message: Message) {
     }
 }
 
+fn take_roster(relay: &Relay, member: &Member, seat: &Seat, data: &str) {
+    let reason = match BASE64.decode(data) {
+        Err(_) => DropReason::BadRoster,
+        Ok(bytes) => match relay.registry.take_roster(unix_now(), seat, &bytes) {
+            Ok(true) => return tracing::debug!(room = %seat.room, from = %seat.member, "a newer roster"),
+            Ok(false) => return,
+            Err(RosterRefusal::Paper(_)) => DropReason::BadRoster,
+            Err(RosterRefusal::Older { .. }) => DropReason::OldRoster,
+            Err(RosterRefusal::Equivocation(number)) => {
+                if relay
+                    .lines
+                    .may_write(Instant::now(), member.egress.link().remote_address().ip())
+                {
+                    tracing::warn!(room = %seat.room, from = %seat.member, number,
+                        "the host's key has signed two rosters with one number; the second is not taken");
+                }
+                DropReason::RosterConflict
+            }
+        },
+    };
+    member.drop_control(seat, "roster", reason);
+}
+
+fn answer_numbers(registry: &Registry, member: &Member, seat: &Seat, numbers: &[ShortNumber]) {
+    let held = registry.set_numbers(seat, numbers);
+    let answer = held.and_then(|numbers| encode(&Message::ShortNumbers { numbers }));
+    if let Some(answer) = answer {
+        member.tell(answer, None);
+    }
+}
+
 /// An envelope that is too large or finds no room is lost and counted with its sender, who asks again if it matters.
 fn pass_on(sender: &Member, joined: &Joined, to: MemberId, data: String) {
     let from = joined.seat.member;
-    let drop_it = |reason: DropReason| {
-        sender.envelope_drops.lock().count(reason);
-        tracing::debug!(room = %joined.seat.room, %from, %to, reason = reason.name(), "an envelope was dropped");
-    };
+    let drop_it = |reason| sender.drop_control(&joined.seat, "envelope", reason);
     if data.len() > MAX_ENVELOPE {
         return drop_it(DropReason::DatagramBudget);
     }
     let roster = joined.roster.load();
-    let Some(target) = roster.entry(to) else {
-        return drop_it(DropReason::UnknownDestination);
+    let target = match roster.addressee(from, to) {
+        Ok(target) => target,
+        Err(reason) => return drop_it(reason),
     };
     let envelope = Message::Envelope {
         from: Some(from),

@@ -42,6 +42,8 @@ struct Queue {
 #[derive(Debug)]
 enum Sort {
     Lifecycle(Option<Receipt>),
+    /// Counts as a lifecycle message; a newer one takes its place.
+    Roster,
     Envelope,
 }
 
@@ -64,6 +66,23 @@ impl Outbox {
     /// There is no room for another envelope.
     pub fn push_envelope(&self, message: Bytes) -> Result<(), Full> {
         self.push_sort(message, Sort::Envelope)
+    }
+
+    /// Queues an encoded roster, and takes back an older one that still waits: only the newest counts.
+    ///
+    /// # Errors
+    /// There is no room for it.
+    pub fn push_roster(&self, message: Bytes) -> Result<(), Full> {
+        let mut queue = self.queue.lock();
+        let older = queue
+            .messages
+            .iter()
+            .position(|(_, sort)| matches!(sort, Sort::Roster));
+        if let Some((older, _)) = older.and_then(|at| queue.messages.remove(at)) {
+            queue.bytes -= older.len();
+        }
+        drop(queue);
+        self.push_sort(message, Sort::Roster)
     }
 
     fn push_sort(&self, message: Bytes, sort: Sort) -> Result<(), Full> {
@@ -124,7 +143,7 @@ impl Outbox {
             batch.extend_from_slice(&message);
             match sort {
                 Sort::Lifecycle(receipt) => receipts.extend(receipt),
-                Sort::Envelope => {}
+                Sort::Roster | Sort::Envelope => {}
             }
         }
         if queue.messages.is_empty() {
@@ -138,7 +157,7 @@ impl Queue {
     /// What a sort has queued, and its bound.
     fn bytes_of(&mut self, sort: &Sort) -> (&mut usize, usize) {
         match sort {
-            Sort::Lifecycle(_) => (&mut self.bytes, MAX_BYTES),
+            Sort::Lifecycle(_) | Sort::Roster => (&mut self.bytes, MAX_BYTES),
             Sort::Envelope => (&mut self.envelope_bytes, MAX_ENVELOPE_BYTES),
         }
     }
@@ -158,6 +177,19 @@ mod tests {
         outbox.push(Bytes::from(vec![0; MAX_BYTES]), None).unwrap();
         outbox.take(&mut Vec::new(), &mut Vec::new());
         outbox.push_envelope(envelope).unwrap();
+    }
+
+    #[test]
+    fn a_newer_roster_takes_the_place_of_one_that_waits() {
+        let outbox = Outbox::default();
+        for _ in 0..4 {
+            outbox.push_roster(Bytes::from(vec![1; MAX_BYTES / 2])).unwrap();
+        }
+        outbox.push_roster(Bytes::from_static(b"newest")).unwrap();
+        let mut batch = Vec::new();
+        outbox.take(&mut batch, &mut Vec::new());
+        assert_eq!(batch, b"newest");
+        outbox.push(Bytes::from(vec![0; MAX_BYTES]), None).unwrap();
     }
 
     #[test]

@@ -9,6 +9,9 @@ const INTERVAL: Duration = Duration::from_millis(50);
 /// 20 KiB a second at most: a handshake with everybody in a full room fits the burst.
 const UNIT_BYTES: u64 = 1024;
 
+/// What a roster costs besides: four a second at most.
+const ROSTER_UNITS: u32 = 4;
+
 /// One member's allowance.
 #[derive(Debug)]
 pub struct Pace {
@@ -19,6 +22,11 @@ pub struct Pace {
 impl Pace {
     pub fn new(now: Instant) -> Pace {
         Pace { full_at: now }
+    }
+
+    /// Charges what a roster's signature costs to check, on top of its message.
+    pub fn charge_roster(&mut self) {
+        self.full_at += INTERVAL * ROSTER_UNITS;
     }
 
     /// Charges a message of so many bytes, and returns when the next one may be read.

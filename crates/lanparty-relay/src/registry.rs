@@ -3,14 +3,18 @@
 //! Whoever changes a room under the lock also queues what its members are told, so that everybody reads the same order of
 //! events; then the room's new roster is published for the readers.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
-use lanparty_core::relay::{Admission, Join, Refusal, RoomLimits, Rooms, SavedRooms, Seat, UnixTime};
+use lanparty_core::relay::{
+    Admission, Join, LookupRefusal, Numbers, Refusal, RoomLimits, Rooms, RosterRefusal, SavedRooms, Seat,
+    UnixTime,
+};
 use lanparty_wire::{
-    GroupHandle, LeaveReason, MemberId, RoomId,
-    control::{self, Message},
+    GroupHandle, LeaveReason, MemberId, RoomId, Roster, SealedRoom, ShortNumber,
+    control::{self, Message, Role},
 };
 use parking_lot::Mutex;
 use rand::{SeedableRng, rngs::SmallRng};
@@ -35,6 +39,7 @@ pub struct Registry {
 struct State {
     rooms: Rooms<Arc<Member>>,
     rosters: HashMap<RoomId, SharedRoster>,
+    numbers: Numbers,
     random: SmallRng,
     changes: u64,
 }
@@ -57,6 +62,7 @@ impl Registry {
             state: Mutex::new(State {
                 rooms: Rooms::restore(limits, saved, now),
                 rosters: HashMap::new(),
+                numbers: Numbers::default(),
                 random: SmallRng::from_os_rng(),
                 changes: 0,
             }),
@@ -115,6 +121,11 @@ impl Registry {
                 reason: departure.reason,
             },
         );
+        if let RoomId::Sealed(room) = &seat.room
+            && departure.role == Role::Gateway
+        {
+            state.numbers.register(*room, &[]);
+        }
         let is_empty = departure.roster.entries().is_empty();
         state.publish(&seat.room, departure.roster);
         if is_empty {
@@ -153,6 +164,68 @@ impl Registry {
         let mut state = self.state.lock();
         if let Some(roster) = state.rooms.set_group(seat, handle, members) {
             state.publish(&seat.room, roster);
+        }
+    }
+
+    /// A member of a sealed room hands over a roster. A newer one than the known one is passed on to those who are in by it, and
+    /// whoever is no longer in has to go. Returns true if it was newer.
+    ///
+    /// # Errors
+    /// It is not the host's, older, or another one with the same number.
+    pub fn take_roster(&self, now: UnixTime, seat: &Seat, bytes: &[u8]) -> Result<bool, RosterRefusal> {
+        let RoomId::Sealed(room) = &seat.room else {
+            return Ok(false);
+        };
+        if self.state.lock().rooms.knows_roster(seat, bytes) {
+            return Ok(false);
+        }
+        // Checking a signature takes longer than everything else here, so it holds up nobody.
+        let signed = Roster::verify(room, bytes)?;
+        let mut state = self.state.lock();
+        let Some(change) = state.rooms.take_roster(now, seat, signed)? else {
+            return Ok(false);
+        };
+        if let Some(message) = encode_roster(bytes) {
+            let admitted = change.roster.entries().iter().filter(|entry| entry.admitted);
+            admitted
+                .filter(|entry| entry.member.id != seat.member)
+                .for_each(|entry| entry.handle.tell_roster(message.clone()));
+        }
+        state.publish(&seat.room, change.roster);
+        for member in change.expelled {
+            member.dismiss(LeaveReason::Kicked);
+        }
+        Ok(true)
+    }
+
+    /// The host of a sealed room has these short codes' numbers from now on; returns those that are really his. `None` from anybody else.
+    pub fn set_numbers(&self, seat: &Seat, numbers: &[ShortNumber]) -> Option<Vec<ShortNumber>> {
+        let RoomId::Sealed(room) = &seat.room else {
+            return None;
+        };
+        let mut state = self.state.lock();
+        let is_host = state.rooms.role(seat) == Some(Role::Gateway);
+        is_host.then(|| state.numbers.register(*room, numbers))
+    }
+
+    /// The room that a short code's number leads to.
+    ///
+    /// # Errors
+    /// There is none, or the address has asked too often.
+    pub fn look_up(
+        &self,
+        now: UnixTime,
+        address: IpAddr,
+        number: ShortNumber,
+    ) -> Result<SealedRoom, LookupRefusal> {
+        self.state.lock().numbers.look_up(now, address, number)
+    }
+
+    /// Memberships end by themselves; whose has ended is cut off. To be called now and then.
+    pub fn settle(&self, now: UnixTime) {
+        let mut state = self.state.lock();
+        for (room, roster) in state.rooms.settle(now) {
+            state.publish(&room, roster);
         }
     }
 
@@ -211,13 +284,22 @@ fn welcome(member: &Member, admission: &Admission<Arc<Member>>) {
     let catch_up = admission.others.iter().map(|other| Message::Joined {
         member: other.clone(),
     });
-    let welcome = Message::Welcome(admission.welcome.clone());
-    for bytes in std::iter::once(welcome)
-        .chain(catch_up)
-        .filter_map(|message| encode(&message))
-    {
+    if let Some(welcome) = encode(&Message::Welcome(admission.welcome.clone())) {
+        member.tell(welcome, None);
+    }
+    // Whom to believe, before those come who are to be believed.
+    if let Some(roster) = admission.paper.as_deref().and_then(encode_roster) {
+        member.tell_roster(roster);
+    }
+    for bytes in catch_up.filter_map(|message| encode(&message)) {
         member.tell(bytes, None);
     }
+}
+
+fn encode_roster(bytes: &[u8]) -> Option<Bytes> {
+    encode(&Message::Roster {
+        data: BASE64.encode(bytes),
+    })
 }
 
 /// `None` for a message over the limit, which none of ours is.

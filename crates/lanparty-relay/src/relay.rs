@@ -1,6 +1,7 @@
 //! The running relay: the door, the tasks that keep books, and the end.
 
 use std::{
+    net::SocketAddr,
     path::PathBuf,
     sync::{
         Arc,
@@ -17,10 +18,10 @@ use lanparty_api::{
 };
 use lanparty_core::{
     redundancy::Mode,
-    relay::{IngressConfig, RoomLimits},
+    relay::{IngressConfig, LookupRefusal, RoomLimits},
 };
 use lanparty_quic::{AcceptError, Inbound, Incoming, LinkId, Listener, Pin};
-use lanparty_wire::LeaveReason;
+use lanparty_wire::{LeaveReason, RejectReason};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
@@ -36,6 +37,7 @@ use crate::{
     registry::Registry,
     report,
     shard::{Inbox, Threads},
+    tokens::Tokens,
 };
 
 /// A client on a bad line needs a few round trips; one that needs longer begins again.
@@ -54,6 +56,8 @@ pub struct Plan {
     pub redundancy: Mode,
     pub state_dir: PathBuf,
     pub pin: Pin,
+    /// Whether only those who have a token may open rooms.
+    pub require_token: bool,
 }
 
 /// What all tasks share.
@@ -61,6 +65,7 @@ pub struct Plan {
 pub struct Relay {
     pub plan: Plan,
     pub registry: Registry,
+    pub tokens: Tokens,
     pub listener: Listener,
     /// By the numbers of the listener's engines.
     pub shards: Box<[Inbox]>,
@@ -98,6 +103,7 @@ impl Relay {
     pub fn new(listener: Listener, shards: usize, plan: Plan, memory: &mut Memory) -> Relay {
         Relay {
             registry: Registry::new(plan.room_limits, memory.take(), unix_now()),
+            tokens: Tokens::new(&plan.state_dir),
             plan,
             listener,
             shards: (0..shards).map(|_| Inbox::default()).collect(),
@@ -189,13 +195,21 @@ fn greet(relay: Arc<Relay>, incoming: Incoming) {
     relay.knocks.under_way.fetch_add(1, Ordering::Relaxed);
     tokio::spawn(async move {
         let remote = incoming.remote_address();
-        let outcome = Inbound::accept(incoming, HANDSHAKE).await;
+        let look_up = |remote: SocketAddr, number| {
+            let found = relay.registry.look_up(unix_now(), remote.ip(), number);
+            found.map_err(|refusal| match refusal {
+                LookupRefusal::Unknown => RejectReason::UnknownCode,
+                LookupRefusal::TooMany => RejectReason::TooManyConnections,
+            })
+        };
+        let outcome = Inbound::accept(incoming, HANDSHAKE, look_up).await;
         relay.knocks.under_way.fetch_sub(1, Ordering::Relaxed);
         match outcome {
             Ok(inbound) => {
                 count(&relay.knocks.accepted);
                 member::serve(relay, inbound).await;
             }
+            Err(AcceptError::LookedUp) => count(&relay.knocks.accepted),
             Err(error) => {
                 count(&relay.knocks.failed);
                 tell_failure(remote, &error);
@@ -205,7 +219,7 @@ fn greet(relay: Arc<Relay>, incoming: Incoming) {
 }
 
 /// Anybody can cause these, so they are for whoever looks for them.
-fn tell_failure(remote: std::net::SocketAddr, error: &AcceptError) {
+fn tell_failure(remote: SocketAddr, error: &AcceptError) {
     let cause = std::error::Error::source(error).map(tracing::field::display);
     tracing::debug!(%remote, %error, cause, "a handshake failed");
 }

@@ -17,7 +17,7 @@ use lanparty_api::{
 use lanparty_wire::{DropCounters, DropReason, MemberId, RoomId, control::Role};
 use tokio::sync::watch;
 
-use crate::{member::Described, relay::Relay, shard::Inbox};
+use crate::{member::Described, memory::unix_now, relay::Relay, shard::Inbox};
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -44,6 +44,7 @@ pub async fn run(relay: Arc<Relay>, status: watch::Sender<Status>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        relay.registry.settle(unix_now());
         refresh(&relay, &status, &mut books);
     }
 }
@@ -68,7 +69,7 @@ fn refresh(relay: &Relay, status: &watch::Sender<Status>, books: &mut Books) {
         let gateway = members.iter().find(|(member, _)| member.role == Role::Gateway);
         rooms.push(RoomStatus {
             room: code.clone(),
-            sealed: false,
+            sealed: code.is_sealed(),
             gateway: gateway.map(|(member, _)| member.id),
             members: members
                 .iter()
@@ -125,7 +126,7 @@ impl Books {
         member.egress.measure(now);
         let mut drops = received.drops.lock().clone();
         drops.merge(&sent.drops);
-        drops.merge(&member.envelope_drops.lock());
+        drops.merge(&member.control_drops.lock());
         drops.add(
             DropReason::DatagramBudget,
             member.egress.link().stats().oversized_datagrams,

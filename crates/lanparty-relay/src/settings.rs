@@ -37,7 +37,7 @@ Settings may also stand in a TOML file (--config) under the same names, for exam
   burst_bytes = 4000000
 or in the environment (LANPARTY_LISTEN=4443/udp). Flags win over the environment, the environment over the file.
 
-Rooms are open: this relay's operator could read the frames of its members, and should tell them so.
+This relay's operator could read the frames of open rooms (--room CODE), and should tell their members so; he cannot read those of sealed ones.
 ";
 
 /// The largest number of members that a room may be set to; a flood reaches all of them.
@@ -61,10 +61,30 @@ pub struct Arguments {
     pub command: Option<Verb>,
 }
 
-#[derive(Subcommand, Clone, Copy, Debug)]
+#[derive(Subcommand, Clone, Debug)]
 pub enum Verb {
     /// Show the running relay: rooms, members, traffic, drops
     Status(StatusArgs),
+    /// Manage the tokens that hosts open rooms with (see --require-token); a running relay notices at once
+    #[command(subcommand)]
+    Token(TokenCommand),
+}
+
+#[derive(Subcommand, Clone, Debug)]
+pub enum TokenCommand {
+    /// Make a token and show it, this once
+    Create {
+        /// Whom it is for, as `list` shows it
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        label: String,
+    },
+    /// Show the tokens: id, label, when they were made and last used; never the tokens themselves
+    List,
+    /// Make a token worthless; rooms that are open stay open until their hosts leave
+    Revoke {
+        /// The token's id, as `list` shows it
+        id: String,
+    },
 }
 
 /// Settings by flag, environment or file.
@@ -102,6 +122,9 @@ pub struct Settings {
     /// Malformed datagrams of a member within a minute before it is disconnected [default: 100]
     #[arg(long, value_name = "N", env = "LANPARTY_MALFORMED_LIMIT")]
     pub malformed_limit: Option<u32>,
+    /// Let only those open rooms who have a token of this relay (lanparty-relay token create)
+    #[arg(long, env = "LANPARTY_REQUIRE_TOKEN", value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub require_token: Option<bool>,
     /// What one member may send, by class and in all
     #[arg(skip)]
     pub limits: Option<Limits>,
@@ -118,6 +141,7 @@ layer!(Settings {
     max_rooms,
     max_connections_per_address,
     malformed_limit,
+    require_token,
     limits
 });
 

@@ -29,6 +29,7 @@ use crate::{
     relay::{self, Plan, Relay},
     settings::{Arguments, Settings, Verb},
     shard::Threads,
+    tokens,
 };
 
 /// # Errors
@@ -44,6 +45,7 @@ pub fn start() -> Result<(), Failure> {
                 .map_err(|error| Failure::new(ExitCode::Unexpected, error))?
                 .block_on(cli::print_status(status, &state_dir, Program::Relay))
         }
+        Some(Verb::Token(command)) => tokens::run(command, &state_dir),
         None => serve(&common, &settings, &state_dir),
     }
 }
@@ -90,6 +92,7 @@ fn serve(common: &CommonArgs, settings: &Settings, state_dir: &Path) -> Result<(
         redundancy: settings.redundancy.unwrap_or_default(),
         state_dir: state.path().to_owned(),
         pin,
+        require_token: settings.require_token.unwrap_or(false),
     };
     let relay = Arc::new(Relay::new(listener, shards.len(), plan, &mut memory));
     let threads = Threads::start(&relay, shards).map_err(io)?;

@@ -57,13 +57,24 @@ impl RosterKeeper {
     /// # Errors
     /// Why it was not taken; nothing but the counters has changed then.
     pub fn offer(&mut self, bytes: &[u8]) -> Result<RosterNews, RosterRefusal> {
-        let roster = match Roster::verify(&self.room, bytes) {
-            Ok(roster) => roster,
+        match Roster::verify(&self.room, bytes) {
+            Ok(roster) => self.take(roster),
             Err(error) => {
                 self.counters.invalid += 1;
-                return Err(error.into());
+                Err(error.into())
             }
-        };
+        }
+    }
+
+    /// As [`RosterKeeper::offer`], for a roster that was verified elsewhere. One of another room is refused like a forged one.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn take(&mut self, roster: Roster) -> Result<RosterNews, RosterRefusal> {
+        if !self.room.belongs_to(&roster.host()) {
+            self.counters.invalid += 1;
+            return Err(PaperError::OtherRoom.into());
+        }
         let number = roster.content().number;
         if number < self.floor {
             self.counters.older += 1;
@@ -92,6 +103,11 @@ impl RosterKeeper {
     pub fn require(&mut self, number: u64) {
         self.floor = self.floor.max(number);
         self.newest.take_if(|newest| newest.content().number < number);
+    }
+
+    /// Whose roster it is.
+    pub fn room(&self) -> SealedRoom {
+        self.room
     }
 
     /// The newest roster, if it has come.

@@ -3,13 +3,15 @@
 //! Owned by the member's reader task; nothing here is shared, locked or allocated per datagram. Cheap checks come first, so that
 //! garbage costs least. What the clear header says is enough to limit a member whose payload cannot be read; where it
 //! can be read, whole frames pass the guard as well. Pieces of frames do not: only the endpoint that puts them together sees
-//! what they are, which is why the LAN gateway's guard is the last word.
+//! what they are, which is why the LAN gateway's guard is the last word. In a sealed room no payload can be read: there the header,
+//! sizes and limits are all that is looked at.
 
 use std::time::{Duration, Instant};
 
 use lanparty_wire::{
-    Class, Destination, DropCounters, DropReason, FragmentHeader, Frame, Header, Kind, MemberId,
+    Class, Destination, DropCounters, DropReason, FragmentHeader, Frame, Header, Kind, MemberId, TAG_LEN,
     control::{Member, Role},
+    mtu,
 };
 
 use super::{Roster, Targets};
@@ -21,6 +23,8 @@ use crate::{
 
 /// For how long malformed datagrams count towards the threshold.
 const MALFORMED_WINDOW: Duration = Duration::from_secs(60);
+/// Two VLAN tags, which come on top of the MTU (IEEE 802.3, clause 3.2.7).
+const MAX_TAGS: usize = 8;
 
 /// What every member of a relay is held to.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,6 +43,8 @@ pub struct IngressConfig {
 #[derive(Debug)]
 pub struct Ingress {
     member: MemberId,
+    /// In a sealed room the longest payload, its seal included.
+    longest_sealed: Option<usize>,
     epoch: Instant,
     guard: Option<Guard>,
     neighbor: Bucket,
@@ -64,7 +70,7 @@ pub struct Forward<'a, H> {
 }
 
 impl Ingress {
-    pub fn new(member: &Member, config: &IngressConfig, now: Instant) -> Ingress {
+    pub fn new(member: &Member, is_sealed: bool, config: &IngressConfig, now: Instant) -> Ingress {
         let origin = match (member.role, member.mac) {
             (Role::Client, Some(mac)) => Some(Origin::Member { mac }),
             (Role::Gateway, _) => Some(Origin::Lan),
@@ -77,9 +83,10 @@ impl Ingress {
         };
         Ingress {
             member: member.id,
+            longest_sealed: is_sealed.then(|| mtu::frame_limit(config.mtu) + MAX_TAGS + TAG_LEN),
             epoch: now,
             guard: origin
-                .filter(|_| config.guard)
+                .filter(|_| config.guard && !is_sealed)
                 .map(|origin| Guard::new(origin, config.mtu, &limits, now)),
             neighbor: Bucket::new(limits.neighbor),
             chatter: Bucket::new(limits.chatter),
@@ -161,16 +168,17 @@ impl Ingress {
             return Err(DropReason::DatagramBudget);
         }
         let (header, payload) = Header::decode(datagram).map_err(|_| DropReason::Malformed)?;
-        if header.fragment {
-            FragmentHeader::decode(payload).map_err(|_| DropReason::Malformed)?;
-        }
+        let whole = match header.fragment {
+            false => payload.len(),
+            true => {
+                let fragment = FragmentHeader::decode(payload).map_err(|_| DropReason::Malformed)?;
+                usize::from(fragment.0.total)
+            }
+        };
         if header.source != self.member {
             return Err(DropReason::SourceMismatch);
         }
-        // An open room has no keys; a payload that nobody can read would pass every filter.
-        if header.key_id != 0 {
-            return Err(DropReason::WrongKey);
-        }
+        self.check_seal(&header, whole)?;
         let targets = roster.targets(source, header.destination)?;
         // Each leg pays for its own losses only, and a copy is nothing that its sender says too much.
         if self.seen.is_copy(&header) {
@@ -183,6 +191,19 @@ impl Ingress {
             class,
             flow: FlowId::of(header.source, header.flow),
         })
+    }
+
+    /// `whole` is the length of the payload that this is, or is a piece of.
+    fn check_seal(&self, header: &Header, whole: usize) -> Result<(), DropReason> {
+        match (self.longest_sealed, header.key_id) {
+            (None, 0) => Ok(()),
+            // An open room has no keys; a payload that nobody can read would pass every filter.
+            (None, _) => Err(DropReason::WrongKey),
+            (Some(_), 0) => Err(DropReason::Unsealed),
+            (Some(_), _) if whole < TAG_LEN => Err(DropReason::Malformed),
+            (Some(longest), _) if whole > longest => Err(DropReason::OverMtu),
+            (Some(_), _) => Ok(()),
+        }
     }
 
     fn take(&mut self, now: Instant, header: &Header, bytes: usize) -> Result<(), DropReason> {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use lanparty_wire::{
-    Incarnation, Mac, MemberId, PeerId, RejectReason, VERSION,
+    Incarnation, Mac, MemberId, PeerId, RejectReason, RoomId, VERSION,
     control::{Hello, Member, Mode, Role, Welcome},
     mtu,
 };
@@ -13,6 +13,7 @@ use super::{
     Entry, Groups, Join, Refusal, Roster, Seat, UnixTime,
     reservation::{Reservation, Reservations},
 };
+use crate::admission::RosterKeeper;
 
 /// What a member says of itself in its own words, in characters.
 const MAX_WORDS: usize = 64;
@@ -24,6 +25,8 @@ pub(super) struct Room<H> {
     /// Those who are there.
     pub(super) places: BTreeMap<MemberId, Place<H>>,
     pub(super) reservations: Reservations,
+    /// The host's newest word on who is in; none in an open room.
+    pub(super) keeper: Option<RosterKeeper>,
 }
 
 #[derive(Debug)]
@@ -36,10 +39,14 @@ pub(super) struct Place<H> {
 }
 
 impl<H: Clone> Room<H> {
-    pub(super) fn empty() -> Room<H> {
+    pub(super) fn new(code: &RoomId, reservations: Reservations) -> Room<H> {
         Room {
             places: BTreeMap::new(),
-            reservations: Reservations::new(),
+            reservations,
+            keeper: match code {
+                RoomId::Sealed(room) => Some(RosterKeeper::new(*room, 0)),
+                RoomId::Open(_) => None,
+            },
         }
     }
 
@@ -83,6 +90,12 @@ impl<H: Clone> Room<H> {
         if others().any(|member| member.mac == Some(mac)) {
             return Err(refuse(RejectReason::DuplicateMac));
         }
+        if self.is_anothers(now, &join.identity, None, Some(mac)) {
+            return Err(Refusal {
+                reason: RejectReason::DuplicateMac,
+                detail: "by the host's word it is another member's".to_owned(),
+            });
+        }
         match self.mac_held_for(now, mac, &join.identity) {
             Some(seconds) => Err(Refusal {
                 reason: RejectReason::DuplicateMac,
@@ -116,7 +129,7 @@ impl<H: Clone> Room<H> {
             .filter(|reservation| !reservation.is_over(now));
         let (id, incarnation) = match known {
             Some(known) => (known.id, known.incarnation_for(session, role, mac)),
-            None => (self.free_id(random), Incarnation(1)),
+            None => (self.new_id(now, random, &join.identity), Incarnation(1)),
         };
         let reservation = Reservation {
             id,
@@ -151,7 +164,9 @@ impl<H: Clone> Room<H> {
                 .reservations
                 .iter()
                 .filter(|(_, reservation)| reservation.may_be_forgotten(now))
-                .min_by_key(|(_, reservation)| reservation.left)
+                .min_by_key(|(identity, reservation)| {
+                    (self.on_paper(now, identity).is_some(), reservation.left)
+                })
                 .map(|(identity, _)| *identity);
             let Some(oldest) = oldest else {
                 return Err(Refusal {
@@ -177,12 +192,22 @@ impl<H: Clone> Room<H> {
         self.places.is_empty() && reservations.all(|reservation| reservation.may_be_forgotten(now))
     }
 
-    fn free_id(&self, random: &mut impl RngCore) -> MemberId {
-        // At most half of the ids are taken, so this ends after two rounds on average.
+    /// The id that the roster has for the identity, or one that nobody has.
+    fn new_id(&self, now: UnixTime, random: &mut impl RngCore, identity: &PeerId) -> MemberId {
+        let is_free = |id: &MemberId| {
+            self.reservations
+                .values()
+                .all(|reservation| reservation.id != *id)
+        };
+        let on_paper = self.on_paper(now, identity).map(|paper| paper.id);
+        if let Some(id) = on_paper.filter(is_free) {
+            return id;
+        }
+        // Little more than half of the ids are taken at most, so this ends after two rounds on average.
         loop {
             let id = MemberId::new(random.random_range(1..=MemberId::MAX));
-            if let Some(id) = id
-                && self.reservations.values().all(|reservation| reservation.id != id)
+            if let Some(id) = id.filter(is_free)
+                && !self.is_anothers(now, identity, Some(id), None)
             {
                 return id;
             }
@@ -231,6 +256,7 @@ impl<H> Place<H> {
             entry: Entry {
                 member,
                 ingress_budget: 0,
+                admitted: false,
                 groups: Arc::new(Groups::default()),
                 handle,
             },

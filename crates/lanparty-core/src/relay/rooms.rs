@@ -57,6 +57,8 @@ pub struct Join<'a> {
     pub identity: PeerId,
     pub hello: &'a Hello,
     pub address: IpAddr,
+    /// Whether it may open a room that is not there yet, and be a LAN gateway.
+    pub may_open: bool,
     /// What the relay's own side of the connection carries in a datagram now.
     pub leg_budget: u16,
 }
@@ -77,6 +79,8 @@ pub struct Admission<H> {
     pub welcome: Welcome,
     /// Those who were there before, for the joiner.
     pub others: Vec<Member>,
+    /// The newest roster of a sealed room, for those who are in it.
+    pub paper: Option<Arc<[u8]>>,
     /// The connection whose place this one takes; it belongs to the same identity.
     pub displaced: Option<H>,
     /// It goes on with what it was, of which every earlier table knows. Others should not be welcomed before the table is
@@ -90,6 +94,7 @@ pub struct Admission<H> {
 pub struct Departure<H> {
     pub member: MemberId,
     pub incarnation: Incarnation,
+    pub role: Role,
     pub reason: LeaveReason,
     /// Those who stay.
     pub roster: Arc<Roster<H>>,
@@ -107,7 +112,7 @@ pub struct Refusal {
 #[derive(Debug)]
 pub struct Rooms<H> {
     limits: RoomLimits,
-    rooms: BTreeMap<RoomId, Room<H>>,
+    pub(super) rooms: BTreeMap<RoomId, Room<H>>,
     addresses: HashMap<IpAddr, u32>,
     next_serial: u64,
 }
@@ -129,8 +134,8 @@ impl<H: Clone> Rooms<H> {
         for SavedRoom { room, members } in saved.rooms {
             let reservations: Reservations =
                 members.into_iter().map(|member| member.into_live(now)).collect();
-            let places = BTreeMap::new();
-            rooms.rooms.insert(room, Room { places, reservations });
+            let empty = Room::new(&room, reservations);
+            rooms.rooms.insert(room, empty);
         }
         rooms.expire(now);
         rooms
@@ -164,17 +169,23 @@ impl<H: Clone> Rooms<H> {
     ) -> Result<Admission<H>, Refusal> {
         check_hello(join.hello)?;
         check_host(join)?;
+        self.check_token(now, join)?;
         let address = network_of(join.address);
-        self.check_limits(join, address)?;
+        self.check_limits(now, join, address)?;
         let code = join.hello.room.clone();
         self.forget_old_rooms(now, join)?;
-        let room = self.rooms.entry(code.clone()).or_insert_with(Room::empty);
+        let room = self
+            .rooms
+            .entry(code.clone())
+            .or_insert_with(|| Room::new(&join.hello.room, Reservations::new()));
         room.check(now, join)?;
         room.make_room(now, &join.identity, self.limits.max_members)?;
         let displaced = room.take_place_of(&join.identity);
         let (reservation, is_known) = room.reserve(now, random, join);
         self.next_serial += 1;
-        let place = Place::new(self.next_serial, address, join, &reservation, handle);
+        let mut place = Place::new(self.next_serial, address, join, &reservation, handle);
+        place.entry.admitted = room.admits(now, &place.entry.member);
+        let paper = room.paper().filter(|_| place.entry.admitted).cloned();
         let member = place.entry.member.clone();
         let others = room.members().cloned().collect();
         room.places.insert(member.id, place);
@@ -186,6 +197,7 @@ impl<H: Clone> Rooms<H> {
             },
             welcome: room.welcome(&member, join.hello.room.is_sealed()),
             others,
+            paper,
             displaced: displaced.as_ref().map(|place| place.entry.handle.clone()),
             roster: room.roster(),
             is_known,
@@ -211,10 +223,15 @@ impl<H: Clone> Rooms<H> {
         let departure = Departure {
             member: member.id,
             incarnation: member.incarnation,
+            role: member.role,
             reason,
             roster: room.roster(),
         };
+        let is_idle = room.places.is_empty() && room.keeper.is_some();
         self.forget_address(place.address);
+        if is_idle {
+            self.forget_papers();
+        }
         Some(departure)
     }
 
@@ -262,6 +279,12 @@ impl<H: Clone> Rooms<H> {
         Some(room.roster())
     }
 
+    /// What the holder of a seat is; `None` if its place was taken by a later connection, or it has left.
+    pub fn role(&mut self, seat: &Seat) -> Option<Role> {
+        let place = self.rooms.get_mut(&seat.room)?.place(seat)?;
+        Some(place.entry.member.role)
+    }
+
     /// The rooms that have members, with their rosters' entries.
     pub fn rooms(&self) -> impl Iterator<Item = (&RoomId, impl Iterator<Item = &Entry<H>>)> {
         self.rooms
@@ -279,7 +302,21 @@ impl<H: Clone> Rooms<H> {
         });
     }
 
-    fn check_limits(&self, join: &Join<'_>, address: IpAddr) -> Result<(), Refusal> {
+    /// Who has no right to open a room comes into one that is there, or is remembered.
+    fn check_token(&self, now: UnixTime, join: &Join<'_>) -> Result<(), Refusal> {
+        let is_there =
+            |room: &Room<H>| !room.places.is_empty() || room.reservations.values().any(|r| !r.is_over(now));
+        if join.may_open {
+            return Ok(());
+        }
+        match join.hello.role {
+            Role::Gateway => Err(refuse(RejectReason::TokenRequired)),
+            Role::Client if self.rooms.get(&join.hello.room).is_some_and(is_there) => Ok(()),
+            Role::Client => Err(refuse(RejectReason::RoomNotOpen)),
+        }
+    }
+
+    fn check_limits(&self, now: UnixTime, join: &Join<'_>, address: IpAddr) -> Result<(), Refusal> {
         let room = self.rooms.get(&join.hello.room);
         let ghost = room.and_then(|room| room.place_of(&join.identity));
         let open = room.is_some_and(|room| !room.places.is_empty());
@@ -287,8 +324,7 @@ impl<H: Clone> Rooms<H> {
         if !open && open_rooms >= self.limits.max_rooms as usize {
             return Err(refuse(RejectReason::TooManyRooms));
         }
-        let members = room.map_or(0, |room| room.places.len());
-        if ghost.is_none() && members >= usize::from(self.limits.max_members) {
+        if ghost.is_none() && room.is_some_and(|room| self.is_full(now, room, join)) {
             return Err(refuse(RejectReason::RoomFull));
         }
         let from_there = self.addresses.get(&address).copied().unwrap_or(0);
@@ -297,6 +333,24 @@ impl<H: Clone> Rooms<H> {
             return Err(refuse(RejectReason::TooManyConnections));
         }
         Ok(())
+    }
+
+    /// In a sealed room a place is kept for the host, and half of all places for those who are in: anybody may ask to be let in, but
+    /// nobody can keep a party out by asking.
+    fn is_full(&self, now: UnixTime, room: &Room<H>, join: &Join<'_>) -> bool {
+        let max = usize::from(self.limits.max_members);
+        if room.keeper.is_none() {
+            return room.places.len() >= max;
+        }
+        if join.hello.role == Role::Gateway {
+            return false;
+        }
+        let clients = room
+            .members()
+            .filter(|member| member.role == Role::Client)
+            .count();
+        let is_newcomer = room.on_paper(now, &join.identity).is_none();
+        clients >= max - 1 || is_newcomer && room.newcomers() >= max / 2
     }
 
     /// Bounds what is remembered: the room that has been empty for longest is forgotten first, but neither the one that is joined

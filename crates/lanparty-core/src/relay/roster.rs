@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use lanparty_wire::{Destination, DropReason, GroupHandle, MemberId, control::Member};
+use lanparty_wire::{
+    Destination, DropReason, GroupHandle, MemberId,
+    control::{Member, Role},
+};
 
 /// The members of a room, immutable, sorted by id. `H` is what the caller needs to reach one.
 #[derive(Debug)]
@@ -17,6 +20,8 @@ pub struct Entry<H> {
     pub member: Member,
     /// The largest datagram that may come from it.
     pub ingress_budget: u16,
+    /// Whether it may do more than ask the host: always in an open room, and in a sealed one by the host's roster.
+    pub admitted: bool,
     /// Its own groups.
     pub groups: Arc<Groups>,
     pub handle: H,
@@ -79,17 +84,21 @@ impl<H> Roster<H> {
     /// Whom a datagram of `source`, an entry of this roster, reaches.
     ///
     /// # Errors
-    /// Nobody has that id or handle, or it is the sender itself.
+    /// Nobody has that id or handle, it is the sender itself, or one of them is not in.
     pub fn targets<'a>(
         &'a self,
         source: &'a Entry<H>,
         destination: Destination,
     ) -> Result<Targets<'a, H>, DropReason> {
         let sender = source.member.id;
+        if !source.admitted {
+            return Err(DropReason::NotAdmitted);
+        }
         match destination {
             Destination::Member(id) if id == sender => Err(DropReason::Reflection),
             Destination::Member(id) => match self.entry(id) {
-                Some(entry) => Ok(Targets::One(entry)),
+                Some(entry) if entry.admitted => Ok(Targets::One(entry)),
+                Some(_) => Err(DropReason::NotAdmitted),
                 None => Err(DropReason::UnknownDestination),
             },
             Destination::Group(handle) => match source.groups.members(handle) {
@@ -105,16 +114,34 @@ impl<H> Roster<H> {
     }
 }
 
+impl<H> Roster<H> {
+    /// Who takes an envelope of `from`'s for `to`. The host writes to everybody and everybody to the host.
+    ///
+    /// # Errors
+    /// One of them is not there, or not in.
+    pub fn addressee(&self, from: MemberId, to: MemberId) -> Result<&Entry<H>, DropReason> {
+        let sender = self.entry(from).ok_or(DropReason::UnknownSource)?;
+        let target = self.entry(to).ok_or(DropReason::UnknownDestination)?;
+        let has_host = [sender, target]
+            .iter()
+            .any(|entry| entry.member.role == Role::Gateway);
+        if has_host || sender.admitted && target.admitted {
+            return Ok(target);
+        }
+        Err(DropReason::NotAdmitted)
+    }
+}
+
 /// The members that a datagram goes to, never its sender.
 #[derive(Debug)]
 pub enum Targets<'a, H> {
     One(&'a Entry<H>),
-    /// Everybody else.
+    /// Everybody else who is in.
     Others {
         roster: &'a Roster<H>,
         sender: MemberId,
     },
-    /// Those of the sender's group that are there.
+    /// Those of the sender's group that are there and in.
     Group {
         roster: &'a Roster<H>,
         sender: MemberId,
@@ -135,7 +162,7 @@ impl<'a, H> Targets<'a, H> {
             Targets::Others { roster, sender } => roster
                 .entries
                 .iter()
-                .filter(|entry| entry.member.id != sender)
+                .filter(|entry| entry.member.id != sender && entry.admitted)
                 .for_each(reach),
             Targets::Group {
                 roster,
@@ -145,6 +172,7 @@ impl<'a, H> Targets<'a, H> {
                 .iter()
                 .filter(|id| **id != sender)
                 .filter_map(|id| roster.entry(*id))
+                .filter(|entry| entry.admitted)
                 .for_each(reach),
         }
         count
@@ -153,7 +181,7 @@ impl<'a, H> Targets<'a, H> {
 
 #[cfg(test)]
 mod tests {
-    use lanparty_wire::{Incarnation, PeerId, control::Role};
+    use lanparty_wire::{Incarnation, PeerId};
 
     use super::*;
 
@@ -191,6 +219,32 @@ mod tests {
         assert_eq!(groups.members(handle(0xff00)), Some(&[id(1)][..]));
     }
 
+    #[test]
+    fn who_is_not_in_reaches_nobody_and_is_reached_by_nobody() {
+        let roster = roster(&[1, 2, STRANGER], &[(0xff00, &[1, 2, STRANGER])]);
+        let not_in = Err(DropReason::NotAdmitted);
+        for destination in [
+            Destination::Flood,
+            Destination::Member(id(1)),
+            Destination::Group(handle(0xff00)),
+        ] {
+            assert_eq!(reached(&roster, STRANGER, destination), not_in);
+        }
+        assert_eq!(reached(&roster, 1, Destination::Member(id(STRANGER))), not_in);
+        assert_eq!(reached(&roster, 1, Destination::Flood), Ok(vec![2]));
+        assert_eq!(
+            reached(&roster, 1, Destination::Group(handle(0xff00))),
+            Ok(vec![2])
+        );
+        let write = |from, to| roster.addressee(id(from), id(to)).map(|entry| entry.member.id);
+        assert_eq!(write(1, STRANGER), Err(DropReason::NotAdmitted));
+        assert_eq!(write(STRANGER, 1), Err(DropReason::NotAdmitted));
+        assert_eq!(write(1, 2), Ok(id(2)));
+    }
+
+    /// Of [`roster`]'s members the one that is not in.
+    const STRANGER: u16 = 66;
+
     fn reached(roster: &Roster<()>, source: u16, destination: Destination) -> Result<Vec<u16>, DropReason> {
         let source = roster.entry(id(source)).unwrap();
         let mut reached = Vec::new();
@@ -219,6 +273,7 @@ mod tests {
                 lan_link: None,
             },
             ingress_budget: 1200,
+            admitted: *value != STRANGER,
             groups: groups.clone(),
             handle: (),
         }))

@@ -3,13 +3,14 @@
 mod admission;
 mod forwarding;
 mod identity;
+mod sealed;
 
 use std::time::{Duration, Instant};
 
 use lanparty_wire::{
     Class, Destination, DropReason, FragmentHeader, GroupHandle, Header, Incarnation, Kind, LeaveReason, Mac,
     MemberId, PeerId, RejectReason, SealedRoom,
-    control::{Hello, Role},
+    control::{self, Hello, Role},
 };
 use proptest::prelude::*;
 use rand::{SeedableRng, rngs::SmallRng};
@@ -70,6 +71,7 @@ impl Relay {
             identity: identity(who),
             hello,
             address: address.parse().unwrap(),
+            may_open: true,
             leg_budget: 1300,
         };
         self.rooms.join(now, &mut self.random, &join, who)
@@ -81,7 +83,12 @@ impl Relay {
     }
 
     fn ingress(&self, member: &Admission<u32>) -> Ingress {
-        Ingress::new(&member.member, &self.config, self.instant)
+        Ingress::new(
+            &member.member,
+            member.seat.room.is_sealed(),
+            &self.config,
+            self.instant,
+        )
     }
 
     /// The newest roster of the only room.

@@ -113,7 +113,7 @@ impl Relay {
         runtime.spawn(async move {
             let (listener, refuse, pump) = accepting;
             while let Some(incoming) = listener.knock().await {
-                let outcome = match Inbound::accept(incoming, Duration::from_secs(3)).await {
+                let outcome = match Inbound::accept(incoming, Duration::from_secs(3), nobody).await {
                     Err(error) => Err(error),
                     Ok(inbound) => {
                         let reason = refuse.lock().unwrap().take();
@@ -263,4 +263,9 @@ pub fn welcome_for(id: u16) -> Welcome {
         gateway: None,
         members: 1,
     }
+}
+
+/// Here no short code leads anywhere.
+fn nobody(_: SocketAddr, _: lanparty_wire::ShortNumber) -> Result<lanparty_wire::SealedRoom, RejectReason> {
+    Err(RejectReason::UnknownCode)
 }

@@ -3,12 +3,14 @@
 use std::{
     io::{BufRead, BufReader},
     net::{SocketAddr, UdpSocket},
-    path::PathBuf,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use lanparty_api::Status;
 use lanparty_testkit::member::{BareMember, Join};
 use lanparty_wire::{
@@ -78,6 +80,18 @@ impl Relay {
             .unwrap();
         assert!(killed.success());
         self.child.wait().unwrap().code()
+    }
+
+    /// Runs a command of the relay's program on its state.
+    pub fn command(&self, arguments: &[&str]) -> (bool, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_lanparty-relay"))
+            .args(arguments)
+            .arg("--state-dir")
+            .arg(self.state.path().join("relay"))
+            .output()
+            .unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(text).unwrap())
     }
 
     pub fn certificate(&self) -> PathBuf {
@@ -217,6 +231,51 @@ impl Machine {
                 token: None,
             },
         )
+    }
+
+    /// Into another room than everybody's, perhaps with a token.
+    pub fn join_room(
+        &self,
+        relay: &Relay,
+        room: &str,
+        mac: Option<Mac>,
+        token: Option<&str>,
+    ) -> anyhow::Result<BareMember> {
+        let role = match mac {
+            Some(_) => Role::Client,
+            None => Role::Gateway,
+        };
+        BareMember::join(
+            UdpSocket::bind("127.0.0.1:0").unwrap(),
+            &Join {
+                relay: relay.address,
+                certificate: &relay.certificate(),
+                state_dir: self.0.path(),
+                room,
+                role,
+                mac,
+                token: token.map(|token| token.parse().unwrap()),
+            },
+        )
+    }
+
+    /// A machine with the identity of this seed.
+    pub fn of_seed(seed: [u8; 32]) -> Machine {
+        let machine = Machine::new();
+        // PKCS#8 of an Ed25519 key (RFC 8410, section 7).
+        let prefix = [
+            0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20,
+        ];
+        let der = BASE64.encode([&prefix[..], &seed].concat());
+        let pem = format!("-----BEGIN PRIVATE KEY-----\n{der}\n-----END PRIVATE KEY-----\n");
+        let path = machine.0.path().join("identity.pem");
+        std::fs::write(&path, pem).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        machine
+    }
+
+    pub fn state_dir(&self) -> &Path {
+        self.0.path()
     }
 
     pub fn player(&self, relay: &Relay, last: u8) -> BareMember {

@@ -6,4 +6,6 @@ mod common;
 mod hostile;
 mod restart;
 mod rooms;
+mod sealed;
 mod sockets;
+mod tokens;

@@ -104,6 +104,7 @@ impl Relay {
             identity,
             hello,
             address: Ipv4Addr::new(192, 0, 2, (conn.0 % 250) as u8).into(),
+            may_open: true,
             leg_budget: hello.budget,
         };
         let admission = match self.rooms.join(unix(at), &mut self.random, &join, conn) {
@@ -137,8 +138,8 @@ impl Relay {
         self.members.insert(
             conn,
             Seated {
+                ingress: Ingress::new(&member, admission.seat.room.is_sealed(), &self.config, now),
                 seat: admission.seat,
-                ingress: Ingress::new(&member, &self.config, now),
                 queue: Scheduler::new(Bounds::default()),
                 copies: Redundancy::new(Mode::Auto),
             },
