@@ -192,13 +192,14 @@ impl Dialer {
             engine.drive_until(join).await
         };
         match joined {
-            Ok((sender, receiver, trust, welcome)) => {
+            Ok((sender, receiver, (trust, pin), welcome)) => {
                 let path = Path {
                     engine,
                     link,
                     sender,
                     receiver,
                     trust,
+                    pin,
                 };
                 Ok((path, welcome))
             }
@@ -233,7 +234,7 @@ impl Dialer {
         remote: SocketAddr,
         hello: &Hello,
         verifier: &Arc<RelayVerifier>,
-    ) -> Result<(ControlSender, ControlReceiver, TrustOutcome, Welcome), DialError> {
+    ) -> Result<(ControlSender, ControlReceiver, (TrustOutcome, Pin), Welcome), DialError> {
         match tokio::time::timeout(self.timeout, connected(link)).await {
             Err(_) => return Err(DialError::NoAnswer(remote)),
             Ok(Err(error)) => return Err(self.refused(remote, error, verifier.verdict())),
@@ -256,7 +257,7 @@ impl Dialer {
         };
         let greeted = tokio::time::timeout(self.timeout, self.greet(link, hello)).await;
         let (sender, receiver, welcome) = greeted.map_err(|_| DialError::NoAnswer(remote))??;
-        Ok((sender, receiver, outcome, welcome))
+        Ok((sender, receiver, (outcome, shown), welcome))
     }
 
     fn client_config(&self, verifier: &Arc<RelayVerifier>) -> Result<ClientConfig, DialError> {
@@ -373,12 +374,18 @@ pub struct Path {
     sender: ControlSender,
     receiver: ControlReceiver,
     trust: TrustOutcome,
+    pin: Pin,
 }
 
 impl Path {
     /// Why the relay was trusted.
     pub fn trust(&self) -> TrustOutcome {
         self.trust
+    }
+
+    /// The relay's key, as it has shown it.
+    pub fn pin(&self) -> Pin {
+        self.pin
     }
 
     /// State of the connection.

@@ -6,9 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use lanparty_wire::PeerId;
+use lanparty_wire::{HostKey, PeerId};
 use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ED25519};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use zeroize::Zeroizing;
 
 use crate::file;
 
@@ -33,6 +34,7 @@ pub struct Identity(Arc<Parts>);
 
 struct Parts {
     peer: PeerId,
+    seed: Zeroizing<[u8; 32]>,
     key: PrivatePkcs8KeyDer<'static>,
     certificate: CertificateDer<'static>,
 }
@@ -84,6 +86,11 @@ impl Identity {
         self.0.peer
     }
 
+    /// The private seed (RFC 8032, section 5.1.5), for what is signed and agreed on outside TLS.
+    pub fn seed(&self) -> &Zeroizing<[u8; 32]> {
+        &self.0.seed
+    }
+
     /// The certificate that shows the public key, in DER.
     pub fn certificate_der(&self) -> &[u8] {
         &self.0.certificate
@@ -105,15 +112,28 @@ impl Identity {
         let Ok(peer) = key.public_key_raw().try_into() else {
             return Ok(None);
         };
+        let key_der = Zeroizing::new(key.serialize_der());
+        let Some(seed) = seed_of(&key_der, &PeerId(peer)) else {
+            return Ok(None);
+        };
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "lanparty");
         let certificate = params.self_signed(key).map_err(IdentityError::Generate)?;
         Ok(Some(Identity(Arc::new(Parts {
             peer: PeerId(peer),
-            key: PrivatePkcs8KeyDer::from(key.serialize_der()),
+            seed,
+            key: PrivatePkcs8KeyDer::from(key_der.to_vec()),
             certificate: certificate.der().clone(),
         }))))
     }
+}
+
+/// The seed in a PKCS#8 structure: an octet string of 32 bytes within another (RFC 8410, section 7). `None` if it is not that of `peer`.
+fn seed_of(der: &[u8], peer: &PeerId) -> Option<Zeroizing<[u8; 32]>> {
+    const NESTED: [u8; 4] = [0x04, 0x22, 0x04, 0x20];
+    let at = der.windows(NESTED.len()).position(|window| window == NESTED)?;
+    let seed = Zeroizing::new(*der[at + NESTED.len()..].first_chunk()?);
+    (HostKey::from_seed(&seed).peer_id() == *peer).then_some(seed)
 }
 
 impl std::fmt::Debug for Identity {
@@ -145,6 +165,15 @@ mod tests {
             std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
         );
+    }
+
+    #[test]
+    fn the_seed_is_that_of_the_public_key() {
+        let (identity, pem) = Identity::generate().unwrap();
+        let again = Identity::from_pem(&pem).unwrap();
+        for identity in [identity, again] {
+            assert_eq!(HostKey::from_seed(identity.seed()).peer_id(), identity.peer_id());
+        }
     }
 
     #[test]

@@ -16,22 +16,16 @@ use super::{
     MemberRole, OVERLAP,
     handshake::{Context, Handshake},
     next_id,
+    pace::{Allowance, FIRST_PAUSE, LONGEST_PAUSE, Repeat},
     sealing::{Shared, Told},
     sender::HeardKeys,
     session::Session,
 };
 
-/// The first pause before something is said again; it doubles up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 /// So many times in vain, and somebody should know.
 const PATIENCE: u32 = 5;
 /// A hail that comes sooner after a handshake was overtaken by it.
 const SETTLED: Duration = Duration::from_secs(2);
-/// Handshake messages of one member that are looked at: at once, and then one for each [`EVERY`]. Each costs a few
-/// scalar multiplications, about 200 microseconds.
-const BURST: u32 = 8;
-const EVERY: Duration = Duration::from_millis(250);
 
 /// One other member that is admitted and there.
 #[derive(Debug)]
@@ -452,55 +446,5 @@ impl Link {
         if count >= PATIENCE && self.current.is_none() && !std::mem::replace(&mut self.told_unproven, true) {
             shared.tell(Told::Unproven(self.peer));
         }
-    }
-}
-
-/// Something that is said again and again, with growing pauses.
-#[derive(Clone, Copy, Debug)]
-struct Repeat {
-    next: Instant,
-    count: u32,
-}
-
-impl Repeat {
-    fn starting(at: Instant) -> Repeat {
-        Repeat { next: at, count: 0 }
-    }
-
-    /// It was said at `now`.
-    fn again(&mut self, now: Instant) {
-        let pause = FIRST_PAUSE * (1 << self.count.min(5));
-        self.next = now + pause.min(LONGEST_PAUSE);
-        self.count = self.count.saturating_add(1);
-    }
-}
-
-/// How many handshake messages are still looked at.
-#[derive(Debug)]
-struct Allowance {
-    left: u32,
-    refilled: Instant,
-}
-
-impl Allowance {
-    fn new(now: Instant) -> Allowance {
-        Allowance {
-            left: BURST,
-            refilled: now,
-        }
-    }
-
-    fn take(&mut self, now: Instant) -> Result<(), DropReason> {
-        let earned = now.saturating_duration_since(self.refilled).as_millis() / EVERY.as_millis();
-        let earned = u32::try_from(earned).unwrap_or(u32::MAX);
-        if earned >= BURST - self.left {
-            self.left = BURST;
-            self.refilled = now;
-        } else {
-            self.left += earned;
-            self.refilled += EVERY * earned;
-        }
-        self.left = self.left.checked_sub(1).ok_or(DropReason::HandshakeRate)?;
-        Ok(())
     }
 }

@@ -8,6 +8,7 @@ pub mod aead;
 pub mod handshake;
 mod identity;
 pub(crate) mod link;
+pub(crate) mod pace;
 mod sealing;
 mod sender;
 mod session;
