@@ -12,8 +12,8 @@ use lanparty_wire::{
 
 use crate::{
     status::{
-        Dhcp, EndpointStatus, GatewayStatus, InterfaceStatus, MemberStatus, RelayLink, RelayStatus, Status,
-        Traffic, printable,
+        Admission, Dhcp, EndpointStatus, GatewayStatus, InterfaceStatus, MemberStatus, RelayLink,
+        RelayStatus, Status, Traffic, printable,
     },
     story::{Flow, whole_ms},
 };
@@ -95,7 +95,7 @@ impl Page {
                 endpoint
                     .gateway
                     .as_ref()
-                    .map_or("none yet: waiting for the host".into(), gateway),
+                    .map_or_else(|| no_gateway(endpoint), gateway),
             );
             self.line("Broadcasts", broadcasts(endpoint));
         }
@@ -253,6 +253,18 @@ fn gateway(gateway: &GatewayStatus) -> String {
         Some(false) => ", the host's LAN cable is out",
     };
     format!("member {}{name}{latency}{cable}", gateway.member)
+}
+
+/// Why there is none.
+fn no_gateway(endpoint: &EndpointStatus) -> String {
+    match endpoint.admission {
+        Some(Admission::Asking) => "asking the host to let you in".into(),
+        Some(Admission::Waiting) => "waiting for the host to let you in".into(),
+        Some(Admission::HostAway) => "the host is away, and only the host can let you in".into(),
+        Some(Admission::Refused { reason }) => reason.sentence().into(),
+        Some(Admission::Admitted) => "the host is away".into(),
+        None => "none yet: waiting for the host".into(),
+    }
 }
 
 fn broadcasts(endpoint: &EndpointStatus) -> String {

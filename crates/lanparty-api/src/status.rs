@@ -9,7 +9,7 @@ mod relay;
 use std::net::{IpAddr, SocketAddr};
 
 use lanparty_wire::{
-    DropCounters, Incarnation, Mac, MemberId, PeerId, RelayAddress, RoomId,
+    AdmissionRefusal, DropCounters, Incarnation, Mac, MemberId, PeerId, RelayAddress, RoomId,
     control::{Mode, Role, Stats},
     host::{Prefix, Snapshot},
 };
@@ -114,6 +114,9 @@ pub struct EndpointStatus {
     /// True if the relay cannot read frames.
     #[serde(default)]
     pub sealed: bool,
+    /// In a sealed room of somebody else's, how far we have come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admission: Option<Admission>,
     /// How members reach each other; `None` until the room was joined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
@@ -172,6 +175,7 @@ impl EndpointStatus {
             relay: RelayLink::new(relay),
             room,
             sealed: false,
+            admission: None,
             mode: None,
             name: String::new(),
             identity: None,
@@ -301,6 +305,22 @@ impl InterfaceStatus {
                 IpAddr::V6(address) => (1, address.is_unicast_link_local()),
             })
     }
+}
+
+/// How far somebody who was invited to a sealed room has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Admission {
+    /// The host is asked.
+    Asking,
+    /// The host is asked in person.
+    Waiting,
+    /// The host is not there, and nobody else can let anybody in.
+    HostAway,
+    /// Refused for a reason that may pass by itself; the host is asked again.
+    Refused { reason: AdmissionRefusal },
+    /// In.
+    Admitted,
 }
 
 /// What the DHCP client on the TAP has reached.

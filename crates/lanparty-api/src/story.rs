@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::status::{Dhcp, EndpointStatus, GatewayStatus, MemberStatus, Program, Status};
+use crate::status::{Admission, Dhcp, EndpointStatus, GatewayStatus, MemberStatus, Program, Status};
 use lanparty_wire::control::Role;
 
 /// From this time without any answer on, UDP itself is the suspect.
@@ -53,6 +53,7 @@ pub fn story(previous: Option<&Status>, current: &Status) -> Vec<Line> {
     teller.readiness();
     match current.program {
         Program::Client => {
+            teller.admission();
             teller.gateway();
             teller.address();
             teller.broadcast();
@@ -127,7 +128,9 @@ impl Teller<'_> {
             ));
         }
         let idle = |e: &EndpointStatus| {
-            let ready = e.interface.as_ref().is_some_and(|i| i.up && i.carrier);
+            // The cable of a sealed room is plugged in once somebody can be reached.
+            let ready =
+                e.interface.as_ref().is_some_and(|i| i.up && i.carrier) || e.sealed && e.gateway.is_none();
             e.is_joined() && e.mac.is_some() && e.joined_ms >= TAP_READY_MS && !ready
         };
         if idle(self.now) && !idle(self.before) {
@@ -155,7 +158,34 @@ impl Teller<'_> {
         }
     }
 
+    /// Of a sealed room: what the host has said to our request.
+    fn admission(&mut self) {
+        let told = |endpoint: &EndpointStatus| endpoint.admission.filter(|_| waits_for_host(endpoint));
+        let (before, now) = (told(self.before), told(self.now));
+        if before == now {
+            return;
+        }
+        match now {
+            None | Some(Admission::Asking) => {}
+            Some(Admission::Waiting) => self.good("Waiting for the host to let you in"),
+            Some(Admission::HostAway) => {
+                self.warn("The host is away, and only the host can let you in: waiting until it is back")
+            }
+            Some(Admission::Refused { reason }) => self.warn(sentence(reason.sentence())),
+            Some(Admission::Admitted) => {
+                self.good("Admitted by the host: the room is sealed, and the relay cannot read it");
+            }
+        }
+    }
+
     fn waiting(&mut self) {
+        if self.now.sealed {
+            // Who is not admitted has been told already.
+            if self.now.admission == Some(Admission::Admitted) {
+                self.good("The host is away: waiting for it, and playing on with who is here");
+            }
+            return;
+        }
         self.good(format!(
             "No LAN gateway in room {} yet: waiting for the host",
             self.now.room
@@ -272,6 +302,12 @@ impl Storyteller {
         self.last = Some(now.clone());
         lines
     }
+}
+
+/// Joined for long enough that what was found out about the host is no passing moment.
+fn waits_for_host(endpoint: &EndpointStatus) -> bool {
+    endpoint.is_joined()
+        && (endpoint.joined_ms >= ROSTER_MS || endpoint.admission == Some(Admission::Admitted))
 }
 
 /// In the room, and no LAN gateway is.

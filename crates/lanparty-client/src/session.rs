@@ -18,7 +18,8 @@ use lanparty_api::{
 };
 use lanparty_core::{guard::Limits, host::never_carry, node::Event};
 use lanparty_node::{
-    EndpointConfig, EndpointError, EndpointEvent, EndpointHandle, endpoint, first_status, say, tell_story,
+    EndpointConfig, EndpointError, EndpointEvent, EndpointHandle, SealedConfig, endpoint, first_status, say,
+    tell_story,
 };
 use lanparty_os::{
     device::{DeviceError, tap::Tap},
@@ -29,7 +30,7 @@ use lanparty_os::{
     transaction::Transaction,
 };
 use lanparty_quic::{Identity, Trust, TrustOutcome};
-use lanparty_wire::{LeaveReason, Mac, MemberId, control::Role};
+use lanparty_wire::{LeaveReason, Mac, MemberId, RoomId, control::Role};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
@@ -108,7 +109,7 @@ fn endpoint_config(
 ) -> EndpointConfig {
     EndpointConfig {
         role: Role::Client,
-        room: party.room.clone().into(),
+        room: party.room.clone(),
         mac: Some(mac),
         name: party.name.clone(),
         software: concat!("lanparty-client ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -135,22 +136,30 @@ async fn play(
     network: Network,
     state_dir: &Path,
 ) -> Result<(), Failure> {
-    say(&format!(
-        "Joining room {} (open: the relay's operator could read frames) through {}",
-        party.room.as_str(),
-        party.relay
-    ));
+    let room = match &party.room {
+        RoomId::Sealed(_) => "a sealed room (the relay cannot read frames)".to_owned(),
+        RoomId::Open(code) => format!(
+            "room {} (open: the relay's operator could read frames)",
+            code.as_str()
+        ),
+    };
+    say(&format!("Joining {room} through {}", party.relay));
+    let sealed = party.invite.clone().map(|invite| SealedConfig::Guest {
+        file: state_dir.join(format!("room-{}.json", invite.room())),
+        invite,
+    });
     let (status, _) = watch::channel(first_status(Program::Client, &config, SystemTime::now()));
     let _server = serve_status(&socket_path(state_dir, Program::Client), status.subscribe())
         .map_err(|error| Failure::new(ExitCode::Host, error))?;
     let again = adapter.clone();
     let reopen = move || recreate(again.clone());
-    let (endpoint, handle) = endpoint(config, tap, reopen, status.clone()).map_err(Failure::from)?;
+    let (endpoint, handle) = endpoint(config, sealed, tap, reopen, status.clone()).map_err(Failure::from)?;
     let story = tokio::spawn(tell_story(status.subscribe()));
     let running = tokio::spawn(endpoint.run());
     let player = Player {
         tap: party.tap.clone(),
         wants_dhcp: party.dhcp,
+        is_sealed: party.room.is_sealed(),
         state_dir: state_dir.to_owned(),
         adapter,
         handle,
@@ -195,6 +204,7 @@ async fn recreate(adapter: Adapter) -> Result<Tap, DeviceError> {
 struct Player {
     tap: String,
     wants_dhcp: bool,
+    is_sealed: bool,
     state_dir: PathBuf,
     adapter: Adapter,
     handle: EndpointHandle,
@@ -244,9 +254,16 @@ impl Player {
         match event {
             EndpointEvent::Joined { .. } => {
                 self.joined = Some(Instant::now());
-                complain(block_in_place(|| self.adapter.link_up()));
-                self.start_dhcp()?;
-                self.look().await;
+                // In a sealed room nothing can be sent to anybody before keys are agreed.
+                if !self.is_sealed {
+                    self.arrive().await?;
+                }
+            }
+            EndpointEvent::Node(Event::MemberSecured { member }) => {
+                self.arrive().await?;
+                if self.gateway() == Some(member) {
+                    self.ask_again();
+                }
             }
             EndpointEvent::Trust(TrustOutcome::FirstUse(pin)) => say(&format!(
                 "This relay is new to this machine. Its key is kept from now on, compare it with what the relay prints: {pin}"
@@ -269,10 +286,20 @@ impl Player {
             | EndpointEvent::Disconnected { .. }
             | EndpointEvent::Failed { .. }
             | EndpointEvent::Rejected { .. }
+            // We are no host.
+            | EndpointEvent::Waiting(_)
             // Our TAP describes all that it can carry.
             | EndpointEvent::UndescribedSuperFrames
             | EndpointEvent::Node(_) => {}
         }
+        Ok(())
+    }
+
+    /// Somebody can be reached now.
+    async fn arrive(&mut self) -> Result<(), Failure> {
+        complain(block_in_place(|| self.adapter.link_up()));
+        self.start_dhcp()?;
+        self.look().await;
         Ok(())
     }
 

@@ -9,12 +9,15 @@ use lanparty_api::{
 };
 use lanparty_os::device::check_interface_name;
 use lanparty_quic::Pin;
-use lanparty_wire::{Mac, RelayAddress, RoomCode, mtu};
+use lanparty_wire::{Invite, InviteError, Mac, RelayAddress, RoomCode, RoomId, mtu};
 use serde::Deserialize;
 
 const EXAMPLES: &str = "\
 Examples:
-  Join the room ABCD and get an address from the party's LAN (as root):
+  Join by the link that the host has sent, and get an address from the party's LAN (as root; quote the link):
+    lanparty-client 'lanparty://relay.example.org/…#…' --dhcp
+
+  Join the open room ABCD:
     lanparty-client --relay relay.example.org --room ABCD --dhcp
 
   The same with the relay's key pinned, as the relay prints it at its start:
@@ -32,7 +35,8 @@ Settings may also stand in a TOML file (--config) under the same names, for exam
   dhcp = true
 or in the environment (LANPARTY_ROOM=ABCD). Flags win over the environment, the environment over the file.
 
-The room is open: whoever knows its code can join, and the relay's operator could read its frames.
+A room that you join by a link is sealed: frames are encrypted from player to player, and the relay cannot read them. A room with
+a code is open: whoever knows its code can join, and the relay's operator could read its frames.
 The TAP never becomes the way to the internet: no default route and no name servers are taken from the party.
 ";
 
@@ -58,6 +62,9 @@ pub enum Verb {
 #[derive(clap::Args, Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Settings {
+    /// The host's invite link: it names relay and room, and lets you in
+    #[arg(value_name = "LINK", env = "LANPARTY_LINK", hide_env_values = true)]
+    pub link: Option<Link>,
     /// The relay, with UDP port 443 unless told
     #[arg(long, value_name = "HOST[:PORT]", env = "LANPARTY_RELAY")]
     pub relay: Option<RelayAddress>,
@@ -92,6 +99,7 @@ pub struct Settings {
 }
 
 layer!(Settings {
+    link,
     relay,
     room,
     relay_pin,
@@ -108,7 +116,9 @@ layer!(Settings {
 #[derive(Clone, Debug)]
 pub struct Party {
     pub relay: RelayAddress,
-    pub room: RoomCode,
+    pub room: RoomId,
+    /// How we come into a sealed room.
+    pub invite: Option<Invite>,
     pub relay_pin: Option<Pin>,
     pub relay_ca_cert: Option<PathBuf>,
     pub server_name: Option<String>,
@@ -124,18 +134,30 @@ impl Settings {
     /// One sentence for the first thing that is missing.
     pub fn complete(self) -> Result<Party, Failure> {
         let missing = |text: &str| Failure::new(ExitCode::Usage, text.to_owned());
-        let relay = self.relay.ok_or_else(|| {
-            missing("no relay was given").advise(
-                "give its address with --relay HOST[:PORT], LANPARTY_RELAY or relay = \"…\" in the file",
-            )
-        })?;
-        let room = self.room.ok_or_else(|| {
-            missing("no room was given").advise("ask the host for its code and give it with --room CODE")
-        })?;
+        let invite = self.link.map(|Link(invite)| invite);
+        let (relay, room) = match (&invite, self.relay, self.room) {
+            (Some(invite), None, None) => (invite.relay.clone(), invite.room().into()),
+            (Some(_), _, _) => {
+                return Err(missing("an invite link names its relay and room itself")
+                    .advise("leave --relay and --room out, or leave the link out to join an open room"));
+            }
+            (None, None, _) => {
+                return Err(missing("no relay was given").advise(
+                    "give the host's invite link; or for an open room --relay HOST[:PORT], LANPARTY_RELAY or relay = \"…\" in the file",
+                ));
+            }
+            (None, Some(_), None) => {
+                return Err(missing("no room was given")
+                    .advise("give the host's invite link; or ask for an open room's code and give it with --room CODE"));
+            }
+            (None, Some(relay), Some(room)) => (relay, RoomId::from(room)),
+        };
+        let pin = self.relay_pin.or(invite.as_ref().and_then(|invite| invite.pin));
         Ok(Party {
             relay,
             room,
-            relay_pin: self.relay_pin,
+            invite,
+            relay_pin: pin,
             relay_ca_cert: self.relay_ca_cert,
             server_name: self.server_name,
             name: self.name.unwrap_or_default(),
@@ -146,6 +168,27 @@ impl Settings {
             virtual_mac: self.virtual_mac.map(|VirtualMac(mac)| mac),
             mtu: self.mtu.map_or(mtu::DEFAULT_MTU, |InnerMtu(mtu)| mtu),
         })
+    }
+}
+
+/// An invite, as a link.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Link(Invite);
+
+impl FromStr for Link {
+    type Err = InviteError;
+
+    fn from_str(text: &str) -> Result<Link, InviteError> {
+        text.parse().map(Link)
+    }
+}
+
+impl TryFrom<String> for Link {
+    type Error = InviteError;
+
+    fn try_from(text: String) -> Result<Link, InviteError> {
+        text.parse()
     }
 }
 
@@ -255,7 +298,12 @@ mod tests {
                     --virtual-mac 02:00:00:00:00:07 --mtu 1200 --dhcp --name ada --state-dir d --log-format json -v";
         let party = settings(line).complete().unwrap();
         assert_eq!(
-            (party.relay.port, party.room.as_str(), party.mtu, party.dhcp),
+            (
+                party.relay.port,
+                party.room.to_string().as_str(),
+                party.mtu,
+                party.dhcp
+            ),
             (1, "ABC", 1200, true)
         );
         assert_eq!((party.tap.as_str(), party.name.as_str()), ("t0", "ada"));

@@ -1,6 +1,6 @@
 //! One run of the LAN gateway, from the check of its interface to the goodbye.
 
-use std::{fs, io, path::Path, time::SystemTime};
+use std::{fs, future::pending, io, path::Path, time::SystemTime};
 
 use lanparty_api::{
     Program, Status,
@@ -8,7 +8,10 @@ use lanparty_api::{
     serve_status, socket_path,
     status::InterfaceStatus,
 };
-use lanparty_node::{EndpointConfig, EndpointEvent, EndpointHandle, endpoint, first_status, say, tell_story};
+use lanparty_node::{
+    EndpointConfig, EndpointEvent, EndpointHandle, SealedConfig, endpoint, first_status, load_host, say,
+    tell_story,
+};
 use lanparty_os::{
     device::{
         DeviceError,
@@ -20,15 +23,16 @@ use lanparty_os::{
     privileges::{self, Privilege},
     transaction::{Transaction, TransactionError},
 };
-use lanparty_quic::{Identity, Trust};
-use lanparty_wire::{LeaveReason, control::Role, mtu};
+use lanparty_quic::{Identity, Trust, TrustOutcome};
+use lanparty_wire::{LeaveReason, RoomId, SealedRoom, control::Role, mtu};
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::watch,
+    sync::{mpsc, watch},
     task::block_in_place,
 };
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::invitation::{self, Inviting};
 use crate::settings::{Party, Settings, party};
 
 /// # Errors
@@ -50,9 +54,29 @@ pub fn run(common: &CommonArgs, settings: Settings, state_dir: &Path) -> Result<
         server_name: settings.server_name,
         store: state.path().join("known-relays.json"),
     };
+    let sealed = match room {
+        Some(_) => None,
+        None => {
+            let file = state.path().join("room.json");
+            let mut host =
+                load_host(&identity, &file).map_err(|error| Failure::new(ExitCode::Host, error))?;
+            if let Some(approve) = settings.approve {
+                host.set_approval(approve);
+            }
+            Some((host, file))
+        }
+    };
+    let inviting = sealed.is_some().then(|| Inviting {
+        relay: relay.clone(),
+        hours: settings.invite_hours.unwrap_or(invitation::DEFAULT_HOURS),
+        qr: settings.qr.unwrap_or(false),
+    });
     let config = EndpointConfig {
         role: Role::Gateway,
-        room: room.into(),
+        room: match (room, &sealed) {
+            (Some(code), _) => code.into(),
+            (None, _) => SealedRoom::of(&identity.peer_id()).into(),
+        },
         mac: None,
         name: settings.name.unwrap_or_else(host_name),
         software: concat!("lanparty-gateway ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -70,10 +94,20 @@ pub fn run(common: &CommonArgs, settings: Settings, state_dir: &Path) -> Result<
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| Failure::new(ExitCode::Unexpected, error))?;
-    runtime.block_on(bridge(config, &lan, state.path()))
+    let sealed = sealed.map(|(host, file)| SealedConfig::Host {
+        host: Box::new(host),
+        file,
+    });
+    runtime.block_on(bridge(config, sealed, inviting, &lan, state.path()))
 }
 
-async fn bridge(config: EndpointConfig, lan: &Interface, state_dir: &Path) -> Result<(), Failure> {
+async fn bridge(
+    config: EndpointConfig,
+    sealed: Option<SealedConfig>,
+    inviting: Option<Inviting>,
+    lan: &Interface,
+    state_dir: &Path,
+) -> Result<(), Failure> {
     let name = lan.name.clone();
     // First of all what a crashed run has left is undone; what this one changes is undone when it ends.
     let mut changes = Transaction::open(state_dir).map_err(transaction_failure)?;
@@ -81,9 +115,16 @@ async fn bridge(config: EndpointConfig, lan: &Interface, state_dir: &Path) -> Re
     let (status, _) = watch::channel(first_status(Program::Gateway, &config, SystemTime::now()));
     let _server = serve_status(&socket_path(state_dir, Program::Gateway), status.subscribe())
         .map_err(|error| Failure::new(ExitCode::Host, error))?;
+    let room = match &config.room {
+        RoomId::Sealed(_) => "a sealed room (the relay cannot read frames)".to_owned(),
+        RoomId::Open(code) => format!(
+            "room {} (open: the relay's operator could read frames)",
+            code.as_str()
+        ),
+    };
     say(&format!(
-        "Opening room {} (open: the relay's operator could read frames) for the LAN on {name}, through {}",
-        config.room, config.relay
+        "Opening {room} for the LAN on {name}, through {}",
+        config.relay
     ));
     let reopen = {
         let name = name.clone();
@@ -92,10 +133,11 @@ async fn bridge(config: EndpointConfig, lan: &Interface, state_dir: &Path) -> Re
             async move { PacketDevice::open_when_ready(&name).await }
         }
     };
-    let (endpoint, handle) = endpoint(config, device, reopen, status.clone()).map_err(Failure::from)?;
+    let (endpoint, handle) =
+        endpoint(config, sealed, device, reopen, status.clone()).map_err(Failure::from)?;
     let told = tokio::spawn(tell_story(status.subscribe()));
     let running = tokio::spawn(endpoint.run());
-    steer(handle, &name, &status, &mut changes).await?;
+    steer(handle, inviting, &name, &status, &mut changes).await?;
     let outcome = running
         .await
         .map_err(|error| Failure::new(ExitCode::Unexpected, error))?;
@@ -106,6 +148,7 @@ async fn bridge(config: EndpointConfig, lan: &Interface, state_dir: &Path) -> Re
 /// Passes on what happens to the host's network, until somebody wants us to stop or the endpoint has stopped by itself.
 async fn steer(
     mut handle: EndpointHandle,
+    inviting: Option<Inviting>,
     name: &str,
     status: &watch::Sender<Status>,
     transaction: &mut Transaction,
@@ -117,6 +160,8 @@ async fn steer(
     let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
     let network = Network::open().map_err(|error| Failure::new(ExitCode::Unexpected, error))?;
     let mut link = None;
+    let (mut trust, mut pin, mut is_invited) = (None, None, false);
+    let mut typed = inviting.as_ref().map(|_| invitation::typed_lines());
     loop {
         if let Some(now) = look(name, &network, status).await
             && link.replace(now) != Some(now)
@@ -130,8 +175,22 @@ async fn steer(
             }
             event = handle.next_event() => match event {
                 Some(EndpointEvent::UndescribedSuperFrames) => switch_offloads_off(name, transaction),
+                Some(EndpointEvent::Trust(outcome)) => trust = Some(outcome),
+                Some(EndpointEvent::Joined { pin: shown, .. }) => {
+                    // What the system's CAs vouch for may change its key without notice.
+                    pin = Some(shown).filter(|_| trust != Some(TrustOutcome::System));
+                    if let Some(inviting) = inviting.as_ref().filter(|_| !is_invited) {
+                        is_invited = true;
+                        inviting.show(&handle, pin).await;
+                    }
+                }
+                Some(EndpointEvent::Waiting(identity)) => invitation::announce(&handle, identity).await,
                 Some(event) => tracing::debug!(?event, "endpoint"),
                 None => return Ok(()),
+            },
+            line = next(&mut typed) => match (line, &inviting) {
+                (Some(line), Some(inviting)) => inviting.obey(&handle, pin, line).await,
+                (None, _) | (_, None) => typed = None,
             },
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
@@ -141,6 +200,14 @@ async fn steer(
     say("Closing the room");
     handle.shutdown(LeaveReason::Goodbye).await;
     Ok(())
+}
+
+/// The next line, if lines are read at all.
+async fn next(lines: &mut Option<mpsc::Receiver<String>>) -> Option<String> {
+    match lines {
+        Some(lines) => lines.recv().await,
+        None => pending().await,
+    }
 }
 
 /// Makes the interface finish its frames by itself, until we end (FIELD-NOTES F23).

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, builder::BoolishValueParser};
 use lanparty_api::{
     cli::{CommonArgs, EXIT_CODES_HELP, ExitCode, Failure, StatusArgs},
     layer,
@@ -14,22 +14,29 @@ use serde::Deserialize;
 
 const EXAMPLES: &str = "\
 Examples:
-  Open the room ABCD for the LAN on eth0 (as root, or as the systemd service):
-    lanparty-gateway --iface eth0 --room ABCD --relay relay.example.org
+  Open a sealed room for the LAN on eth0 (as root, or as the systemd service), and print the link that invites players:
+    lanparty-gateway --iface eth0 --relay relay.example.org
 
-  The same with the relay's key pinned, as the relay prints it at its start:
-    lanparty-gateway --iface eth0 --room ABCD --relay relay.example.org --relay-pin sha256:…
+  The same with the relay's key pinned, as the relay prints it at its start, and a link that is good for a week:
+    lanparty-gateway --iface eth0 --relay relay.example.org --relay-pin sha256:… --invite-hours 168
+
+  Open the open room ABCD, which whoever knows the code can join:
+    lanparty-gateway --iface eth0 --room ABCD --relay relay.example.org
 
   See who is there and what was dropped:
     lanparty-gateway status
 
 Settings may also stand in a TOML file (--config) under the same names, for example
   iface = \"eth0\"
-  room = \"ABCD\"
   relay = \"relay.example.org\"
 or in the environment (LANPARTY_ROOM=ABCD). Flags win over the environment, the environment over the file.
 
-The room is open: whoever knows its code can join, and the relay's operator could read its frames.
+Without --room the room is sealed: frames are encrypted from player to player, only whom this host has admitted can join, and
+the relay cannot read anything. It belongs to the key in the state dir, and is the same room at the next start.
+While a sealed room is open, type orders, or pipe them in: who, waiting, approve, deny, kick, ban, unban, role, name, ask, invite,
+invites, revoke; help explains them.
+
+A room with a code is open: whoever knows the code can join, and the relay's operator could read its frames.
 ";
 
 /// Puts remote players onto the wired LAN of a party.
@@ -59,7 +66,7 @@ pub struct Settings {
     #[arg(long, alias = "interface", value_name = "IF", env = "LANPARTY_IFACE")]
     #[serde(alias = "interface")]
     pub iface: Option<String>,
-    /// The room's code: 3 to 32 letters, digits and dashes; case does not matter
+    /// Open a room that is not sealed, under this code: 3 to 32 letters, digits and dashes; case does not matter
     #[arg(long, value_name = "CODE", env = "LANPARTY_ROOM")]
     pub room: Option<RoomCode>,
     /// The relay, with UDP port 443 unless told
@@ -85,6 +92,17 @@ pub struct Settings {
     /// What players see as the host's name [default: this machine's name]
     #[arg(long, value_name = "NAME", env = "LANPARTY_NAME")]
     pub name: Option<String>,
+    /// For how many hours the printed link is good [default: 24]
+    #[arg(long, value_name = "HOURS", env = "LANPARTY_INVITE_HOURS", value_parser = clap::value_parser!(u32).range(1..=8760))]
+    pub invite_hours: Option<u32>,
+    /// Let newcomers wait until you say yes; kept in the state dir until it is given otherwise
+    #[arg(long, value_name = "BOOL", env = "LANPARTY_APPROVE", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true)]
+    pub approve: Option<bool>,
+    /// Draw the link as a QR code even if standard output is no terminal
+    #[arg(long, value_name = "BOOL", env = "LANPARTY_QR", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true)]
+    pub qr: Option<bool>,
     /// The MTU inside; smaller drops larger frames instead of cutting them in two [default: 1500]
     #[arg(long, value_name = "BYTES", env = "LANPARTY_MTU", value_parser = clap::value_parser!(u16).range(i64::from(mtu::MIN_MTU)..=i64::from(mtu::DEFAULT_MTU)))]
     pub mtu: Option<u16>,
@@ -102,6 +120,9 @@ layer!(Settings {
     relay_token,
     server_name,
     name,
+    invite_hours,
+    approve,
+    qr,
     mtu,
     limits
 });
@@ -110,7 +131,8 @@ layer!(Settings {
 #[derive(Debug)]
 pub struct Party {
     pub iface: String,
-    pub room: RoomCode,
+    /// An open room's code; a sealed room has none.
+    pub room: Option<RoomCode>,
     pub relay: RelayAddress,
 }
 
@@ -122,12 +144,6 @@ pub fn party(settings: &Settings) -> Result<Party, Failure> {
         missing(
             "no interface was given",
             "name the one that the LAN's cable is in: --iface eth0 (`ip link` lists them)",
-        )
-    })?;
-    let room = settings.room.clone().ok_or_else(|| {
-        missing(
-            "no room was given",
-            "choose a code and tell it to the players: --room ABCD",
         )
     })?;
     let relay = settings.relay.clone().ok_or_else(|| {
@@ -145,6 +161,21 @@ pub fn party(settings: &Settings) -> Result<Party, Failure> {
             mtu::DEFAULT_MTU
         );
         return Err(missing(&text, "leave mtu out unless you know that you need it"));
+    }
+    if let Some(hours) = settings.invite_hours
+        && !(1..=8760).contains(&hours)
+    {
+        let text = format!("{hours} hours are no time for an invite");
+        return Err(missing(&text, "give 1 to 8760 hours"));
+    }
+    let room = settings.room.clone();
+    if room.is_some()
+        && (settings.invite_hours.is_some() || settings.qr.is_some() || settings.approve.is_some())
+    {
+        return Err(missing(
+            "an open room has no invites, so --invite-hours, --approve and --qr mean nothing beside --room",
+            "leave them out, or leave --room out to open a sealed room",
+        ));
     }
     Ok(Party { iface, room, relay })
 }
@@ -168,7 +199,7 @@ mod tests {
         })
         .unwrap_err()
         .to_string();
-        assert!(text.starts_with("no room was given"), "{text}");
+        assert!(text.starts_with("no relay was given"), "{text}");
     }
 
     #[test]

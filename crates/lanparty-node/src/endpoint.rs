@@ -14,19 +14,27 @@ use std::{
 use bytes::Bytes;
 use lanparty_api::{DropLog, Status};
 use lanparty_core::{
+    admission::Host,
     node::{Event, Node, NodeConfig, Output},
     session::Session,
 };
-use lanparty_os::device::{Batch, Device, DeviceError, FrameSource, OutBatch, SourceLosses};
+use lanparty_os::{
+    device::{Batch, Device, DeviceError, FrameSource, OutBatch, SourceLosses},
+    dirs::DirError,
+};
 use lanparty_quic::{ControlReceiver, DialError, RecvError, TrustOutcome};
 use lanparty_wire::{
-    LeaveReason, RejectReason,
+    AdmissionRefusal, LeaveReason, PeerId, RejectReason, UnixTime,
     control::{Message, Welcome},
 };
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinError,
+};
 
 use crate::{
     config::EndpointConfig,
+    sealed::{self, HostTask, Sealed, SealedConfig},
     uplink::{DialFailure, Dialed, Uplink, Uplinks},
 };
 
@@ -42,8 +50,14 @@ const COMMAND_QUEUE: usize = 16;
 pub enum EndpointEvent {
     /// How the relay came to be trusted.
     Trust(TrustOutcome),
-    /// In the room. `again` if this process was in it before.
-    Joined { welcome: Welcome, again: bool },
+    /// In the room, by a relay with this key. `again` if this process was in it before.
+    Joined {
+        welcome: Welcome,
+        again: bool,
+        pin: lanparty_wire::Pin,
+    },
+    /// In a sealed room of ours: somebody waits to be let in.
+    Waiting(PeerId),
     /// The session is gone or doubted, and is being dialled again.
     Disconnected { why: String },
     /// A dial failed and is tried again.
@@ -73,6 +87,14 @@ pub enum EndpointError {
     Displaced,
     #[error("the host has put this member out of the room")]
     Kicked,
+    #[error("{}", .0.sentence())]
+    Refused(AdmissionRefusal),
+    #[error(
+        "the relay says that this sealed room is open, and could read what is sent there; nothing was sent"
+    )]
+    Downgraded,
+    #[error("cannot use what is kept of this room")]
+    State(#[from] DirError),
     #[error("the network device failed")]
     Device(#[from] DeviceError),
 }
@@ -82,6 +104,7 @@ pub(crate) enum Command {
     NetworkChanged,
     LanLink(bool),
     Shutdown(LeaveReason),
+    Host(HostTask),
 }
 
 /// Makes an endpoint. `reopen` brings the device back after it went down, and may wait as long as that takes. The endpoint
@@ -91,6 +114,7 @@ pub(crate) enum Command {
 /// Files that trust rests on cannot be read.
 pub fn endpoint<D, R, F>(
     config: EndpointConfig,
+    sealed: Option<SealedConfig>,
     device: D,
     reopen: R,
     status: watch::Sender<Status>,
@@ -110,9 +134,18 @@ where
         limits: config.limits.clone(),
         flow_key: rand::random(),
     };
+    let sealed = sealed
+        .map(|sealed| sealed::prepare(&config, sealed))
+        .transpose()?;
     let uplinks = Uplinks::new(config, rand::random()).map_err(EndpointError::Untrusted)?;
+    let node = Node::new(node, now);
+    let (node, sealed) = match sealed {
+        Some((sealing, sealed)) => (node.sealed(&sealing, now), Some(sealed)),
+        None => (node, None),
+    };
     let endpoint = Endpoint {
-        node: Node::new(node, now),
+        node,
+        sealed,
         session: Session::new(now),
         session_due: now,
         uplinks: Arc::new(uplinks),
@@ -171,6 +204,20 @@ impl EndpointHandle {
     pub async fn shutdown(&self, reason: LeaveReason) {
         let _ = self.commands.send(Command::Shutdown(reason)).await;
     }
+
+    /// Speaks to the host of our sealed room; `None` in other rooms, or if the endpoint has stopped.
+    pub async fn with_host<T: Send + 'static>(
+        &self,
+        speak: impl FnOnce(&mut Host, UnixTime) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        let task = HostTask(Box::new(move |host, now| {
+            // Who has asked may be gone.
+            let _ = answer.send(speak(host, now));
+        }));
+        self.commands.send(Command::Host(task)).await.ok()?;
+        answered.await.ok()
+    }
 }
 
 type Dial = Pin<Box<dyn Future<Output = Result<Dialed, DialFailure>> + Send>>;
@@ -179,6 +226,8 @@ type Reopen<D> = Pin<Box<dyn Future<Output = Result<D, DeviceError>> + Send>>;
 /// An endpoint that is about to run.
 pub struct Endpoint<D: Device, R> {
     pub(crate) node: Node,
+    /// In a sealed room.
+    pub(crate) sealed: Option<Sealed>,
     pub(crate) session: Session,
     pub(crate) session_due: Instant,
     pub(crate) uplinks: Arc<Uplinks>,
@@ -218,6 +267,7 @@ enum Woken<D> {
     Path,
     Frames(Result<(), DeviceError>),
     Reopened(Result<D, DeviceError>),
+    Stored(Result<Result<(), DirError>, JoinError>),
     Timer,
 }
 
@@ -245,11 +295,17 @@ where
                 }
                 Woken::Command(Some(Command::NetworkChanged)) => self.network_changed().await,
                 Woken::Command(Some(Command::LanLink(up))) => self.node.lan_link(Instant::now(), up),
+                Woken::Command(Some(Command::Host(task))) => self.with_host(task),
                 Woken::Control(message) => self.handle_control(Instant::now(), message)?,
                 Woken::Dialed(result) => self.handle_dialed(Instant::now(), *result)?,
                 Woken::Path => self.drive(Instant::now()).await?,
                 Woken::Frames(result) => self.handle_frames(Instant::now(), result)?,
                 Woken::Reopened(device) => self.handle_reopened(device?),
+                Woken::Stored(result) => {
+                    if let Some(sealed) = &mut self.sealed {
+                        sealed.stored(result);
+                    }
+                }
                 Woken::Timer => {}
             }
         }
@@ -265,6 +321,11 @@ where
         } else {
             wake.min(self.session_due)
         };
+        let wake = self
+            .sealed
+            .as_ref()
+            .and_then(Sealed::due)
+            .map_or(wake, |due| due.min(wake));
         let batch = &mut self.batch;
         let path = maybe(self.uplink.as_mut().map(|uplink| uplink.engine.ready()));
         let frames = maybe(self.device.as_mut().map(|(source, _)| source.recv(batch)));
@@ -280,6 +341,7 @@ where
             command = self.commands.recv() => Woken::Command(command),
             message = maybe(self.control.as_mut().map(ControlReceiver::recv)) => Woken::Control(message),
             result = maybe(self.dialing.as_mut()) => Woken::Dialed(Box::new(result)),
+            result = maybe(self.sealed.as_mut().and_then(Sealed::storing)) => Woken::Stored(result),
             device = maybe(self.reopening.as_mut()) => Woken::Reopened(device),
             woken = traffic => woken,
             () = tokio::time::sleep_until(wake.into()) => Woken::Timer,
@@ -295,10 +357,12 @@ where
             self.tick(now);
         }
         self.dial_if_due(now);
+        self.drain_sealed(now)?;
         while let Some(output) = self.node.poll_output() {
             match output {
                 Output::Control(message) => self.send_control(message),
                 Output::Inject(frame) => self.inject(&frame).await?,
+                Output::Event(Event::Note { from, bytes }) => self.note(now, from, &bytes),
                 Output::Event(event) => self.tell_node(event),
             }
         }

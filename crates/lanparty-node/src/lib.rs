@@ -9,10 +9,12 @@ mod config;
 mod endpoint;
 mod frames;
 mod report;
+mod sealed;
 mod surface;
 mod uplink;
 mod uplinked;
 
 pub use config::EndpointConfig;
 pub use endpoint::{Endpoint, EndpointError, EndpointEvent, EndpointHandle, endpoint};
+pub use sealed::{HostFileError, SealedConfig, load_host};
 pub use surface::{first_status, say, tell_story};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lanparty_api::{
     Status,
-    status::{BroadcastFlow, EndpointStatus, GatewayStatus, MemberStatus, RouteStatus, Traffic},
+    status::{Admission, BroadcastFlow, EndpointStatus, GatewayStatus, MemberStatus, RouteStatus, Traffic},
 };
 use lanparty_core::node::{Counters, Node};
 use lanparty_quic::{Link, TrustOutcome};
@@ -23,6 +23,9 @@ pub(crate) struct Moment<'a> {
     pub attempts: u32,
     pub route: Option<RouteStatus>,
     pub problem: Option<String>,
+    /// What we were told at our start, not what the relay says.
+    pub sealed: bool,
+    pub admission: Option<Admission>,
 }
 
 /// A session has begun.
@@ -36,7 +39,6 @@ pub(crate) fn joined(endpoint: &mut EndpointStatus, uplink: &Uplink, welcome: &W
     endpoint.member = Some(welcome.member);
     endpoint.incarnation = Some(welcome.incarnation);
     endpoint.mode = Some(welcome.mode);
-    endpoint.sealed = welcome.sealed;
     endpoint.joins += 1;
 }
 
@@ -60,6 +62,8 @@ pub(crate) fn update(status: &mut Status, moment: Moment<'_>) {
     endpoint.relay.attempts = moment.attempts;
     endpoint.relay.budget = moment.link.map(Link::budget);
     endpoint.relay.rtt_us = moment.link.map(|link| micros(link.rtt()));
+    endpoint.sealed = moment.sealed;
+    endpoint.admission = moment.admission;
     endpoint.route = moment.route;
     if !up {
         endpoint.mode = None;

@@ -25,6 +25,7 @@ pub fn first_status(program: Program, config: &EndpointConfig, now: SystemTime) 
     endpoint.name.clone_from(&config.name);
     endpoint.identity = Some(config.identity.peer_id());
     endpoint.mac = config.mac;
+    endpoint.sealed = config.room.is_sealed();
     status.endpoint = Some(endpoint);
     status
 }
@@ -52,16 +53,18 @@ pub fn say(sentence: &str) {
 impl From<EndpointError> for Failure {
     fn from(error: EndpointError) -> Failure {
         let code = match error {
-            EndpointError::Rejected { .. } | EndpointError::Displaced | EndpointError::Kicked => {
-                ExitCode::Refused
-            }
+            EndpointError::Rejected { .. }
+            | EndpointError::Displaced
+            | EndpointError::Kicked
+            | EndpointError::Refused(_) => ExitCode::Refused,
+            EndpointError::Downgraded => ExitCode::Trust,
             // What the user has named is wrong, not what the relay has shown.
             EndpointError::Untrusted(
                 DialError::Trust(TrustError::ReadCa(..) | TrustError::NoCertificate(_))
                 | DialError::ServerName(_),
             ) => ExitCode::Usage,
             EndpointError::Untrusted(_) => ExitCode::Trust,
-            EndpointError::Device(_) => ExitCode::Host,
+            EndpointError::Device(_) | EndpointError::State(_) => ExitCode::Host,
         };
         Failure::new(code, error)
     }

@@ -13,6 +13,7 @@ use lanparty_wire::{LeaveReason, control::Message};
 use crate::{
     endpoint::{Endpoint, EndpointError, EndpointEvent, TICK},
     report::{self, Moment},
+    sealed::Sealed,
     uplink::{DialFailure, Dialed, Uplink},
 };
 
@@ -39,6 +40,7 @@ where
                 self.handle_closed(now, &PathClosed::Peer(reason))
             }
             Ok(Some(message)) => {
+                self.show_sealed(now, &message);
                 self.node.handle_control(now, &message);
                 Ok(())
             }
@@ -88,10 +90,14 @@ where
             Ok(dialed) => dialed,
             Err(failure) => return self.dial_failed(now, failure),
         };
+        if self.sealed.is_some() && !welcome.sealed {
+            return Err(EndpointError::Downgraded);
+        }
         if let Some(ghost) = self.uplink.take() {
             self.node.path_down(now, ghost.id);
             ghost.retire();
         }
+        let pin = path.pin();
         let id = PathId(self.paths);
         self.paths = self.paths.wrapping_add(1);
         let (uplink, control) = Uplink::new(id, path, route);
@@ -100,7 +106,9 @@ where
         self.problem = None;
         self.silent = true;
         self.told_up = true;
-        self.node.handle_control(now, &Message::Welcome(welcome.clone()));
+        let message = Message::Welcome(welcome.clone());
+        self.show_sealed(now, &message);
+        self.node.handle_control(now, &message);
         self.node.path_up(now, id, uplink.link.budget());
         tracing::info!(member = %welcome.member, relay = %uplink.link.remote_address(), "joined");
         self.status.send_if_modified(|status| {
@@ -114,7 +122,7 @@ where
         self.control = Some(control);
         self.publish(now);
         let again = mem::replace(&mut self.joined_before, true);
-        self.tell(EndpointEvent::Joined { welcome, again });
+        self.tell(EndpointEvent::Joined { welcome, again, pin });
         Ok(())
     }
 
@@ -215,6 +223,7 @@ where
         self.next_tick = now + TICK;
         self.ticks = self.ticks.wrapping_add(1);
         self.count_losses();
+        self.tick_sealed(now);
         if let Some(uplink) = &self.uplink {
             self.session.heard(uplink.link.last_received());
             self.session.measured(uplink.link.rtt());
@@ -252,6 +261,8 @@ where
             attempts: self.attempts,
             route: self.uplink.as_ref().and_then(Uplink::route_status),
             problem: self.problem.clone(),
+            sealed: self.sealed.is_some(),
+            admission: self.sealed.as_ref().and_then(Sealed::admission),
         };
         self.status.send_modify(|status| report::update(status, moment));
     }

@@ -13,7 +13,7 @@ pub enum ExitCode {
     Usage = 2,
     /// This host does not let us: a missing permission, an unusable interface, an address in use.
     Host = 3,
-    /// The relay refused, and trying again would not help.
+    /// The relay or the host refused, and trying again would not help.
     Refused = 4,
     /// The relay's certificate is not the one that is trusted.
     Trust = 5,
@@ -30,7 +30,7 @@ Exit codes:
   1  unexpected failure
   2  wrong command line, environment or configuration file
   3  this host does not allow it: permission, interface, address in use
-  4  the relay refused for good
+  4  the relay or the host refused for good: the sentence says why
   5  the relay's certificate is not the trusted one
   6  another instance uses this state dir
   7  status: nothing is running with this state dir";

@@ -105,6 +105,11 @@ impl Host {
         self.key.room()
     }
 
+    /// The host's own identity, which invites carry.
+    pub fn identity(&self) -> PeerId {
+        self.key.peer_id()
+    }
+
     /// What to store.
     pub fn state(&self) -> &HostState {
         &self.state

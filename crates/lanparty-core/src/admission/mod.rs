@@ -18,3 +18,6 @@ pub use invites::{HostInvite, InviteStatus, NewInvite, TooManyInvites};
 pub use keeper::{RosterCounters, RosterKeeper, RosterNews, RosterRefusal, SavedMembership};
 pub use reception::{Reception, ReceptionOutput};
 pub use state::{HostState, StateError};
+
+#[cfg(test)]
+mod tests;

@@ -3,18 +3,22 @@
 //! Everything is spoken to as a person would: command lines, signals, `status --json`.
 
 use std::{
-    env, iter,
+    env,
+    fs::File,
+    io::Write,
+    iter,
     net::Ipv4Addr,
     path::{Path, PathBuf},
     process::ExitStatus,
     time::Duration,
 };
 
+use nix::{sys::stat::Mode, unistd::mkfifo};
 use serde_json::Value;
 
 use super::{
     Lab, LabBuilder,
-    error::LabError,
+    error::{Attempt, LabError},
     frame::parse_mac,
     internet::RELAY_NAME,
     machine::{Machine, tail},
@@ -56,6 +60,17 @@ impl Who {
     }
 }
 
+/// How the party's members meet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Room {
+    /// Under [`ROOM`].
+    Open,
+    /// By the link that the LAN gateway prints.
+    Sealed,
+    /// By this link.
+    Link(String),
+}
+
 /// A lab with lanparty in it.
 #[derive(Debug)]
 pub struct Party {
@@ -65,6 +80,7 @@ pub struct Party {
     players: Vec<Option<Process>>,
     binaries: PathBuf,
     unguarded_relay: bool,
+    room: Room,
     /// What endpoints are given as `--relay`.
     meeting_point: String,
     /// The machines.
@@ -83,6 +99,7 @@ impl Party {
             players,
             binaries,
             unguarded_relay: false,
+            room: Room::Open,
             meeting_point: RELAY_NAME.to_owned(),
             lab,
         })
@@ -107,19 +124,48 @@ impl Party {
         relay.clone_into(&mut self.meeting_point);
     }
 
+    /// From now on the LAN gateway opens a sealed room, and players join by the link that it prints.
+    pub fn seal(&mut self) {
+        self.room = Room::Sealed;
+    }
+
+    /// Players that are started from now on join by this link.
+    pub fn join_by(&mut self, link: &str) {
+        self.room = Room::Link(link.to_owned());
+    }
+
+    /// The link that the LAN gateway has printed. It stays good while the gateway is away.
+    pub fn invite(&mut self) -> Result<String, LabError> {
+        if let Room::Link(link) = &self.room {
+            return Ok(link.clone());
+        }
+        let line = self
+            .process(Who::Gateway)?
+            .wait_for_log("lanparty://", START_LIMIT)?;
+        let link = line.trim().to_owned();
+        self.room = Room::Link(link.clone());
+        Ok(link)
+    }
+
     /// Builds the lab, starts everything, and waits until every player has his lease.
     pub fn start(builder: &LabBuilder) -> Result<Self, LabError> {
         let mut party = Self::prepare(builder)?;
-        party.launch(Who::Relay)?;
-        party.launch(Who::Gateway)?;
-        for player in 0..party.players.len() {
-            party.launch(Who::Player(player))?;
-        }
-        party.wait_until_joined(Who::Gateway, START_LIMIT)?;
-        for player in 0..party.players.len() {
-            party.wait_for_lease(player, START_LIMIT)?;
-        }
+        party.begin()?;
         Ok(party)
+    }
+
+    /// Starts everything, and waits until every player has his lease.
+    pub fn begin(&mut self) -> Result<(), LabError> {
+        self.launch(Who::Relay)?;
+        self.launch(Who::Gateway)?;
+        for player in 0..self.players.len() {
+            self.launch(Who::Player(player))?;
+        }
+        self.wait_until_joined(Who::Gateway, START_LIMIT)?;
+        for player in 0..self.players.len() {
+            self.wait_for_lease(player, START_LIMIT)?;
+        }
+        Ok(())
     }
 
     /// Starts one process as the lab usually does.
@@ -133,12 +179,20 @@ impl Party {
         let state = self.state_dir(who);
         let certificate = self.certificate();
         let relay = self.meeting_point.clone();
+        let link = match who {
+            Who::Player(_) if self.room != Room::Open => Some(self.invite()?),
+            Who::Relay | Who::Gateway | Who::Player(_) => None,
+        };
         let mut words: Vec<&str> = vec![&program, "--state-dir", &state];
         match who {
             Who::Relay => words.extend(["--listen", "443/udp", "--dev-cert-der-out", &certificate]),
-            Who::Gateway | Who::Player(_) => {
-                words.extend(["--relay", &relay, "--relay-ca-cert", &certificate, "--room", ROOM]);
-            }
+            Who::Gateway | Who::Player(_) => match &link {
+                Some(link) => words.push(link),
+                None => words.extend(["--relay", &relay, "--relay-ca-cert", &certificate]),
+            },
+        }
+        if who != Who::Relay && self.room == Room::Open {
+            words.extend(["--room", ROOM]);
         }
         match who {
             Who::Relay => {}
@@ -146,6 +200,22 @@ impl Party {
             Who::Player(_) => words.extend(["--tap-name", TAP, "--dhcp"]),
         }
         words.extend(more);
+        let orders = self.orders().display().to_string();
+        if who == Who::Gateway && self.room != Room::Open {
+            if !Path::new(&orders).exists() {
+                let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+                mkfifo(Path::new(&orders), mode).attempt(|| format!("make {orders}"))?;
+            }
+            // Opened for both: the end of one who writes is not the end of all orders.
+            let script = [
+                "sh",
+                "-c",
+                "orders=$1; shift; exec \"$@\" <>\"$orders\"",
+                "sh",
+                &orders,
+            ];
+            words.splice(0..0, script);
+        }
         *self.slot(who) = None;
         let mut process = self.machine(who).spawn(who.program(), &words)?;
         if who == Who::Relay {
@@ -200,6 +270,22 @@ impl Party {
             Who::Gateway => &self.lab.gateway.host,
             Who::Player(player) => &self.lab.players[player].host,
         }
+    }
+
+    /// Gives the LAN gateway of a sealed room an order, as if the host had typed it.
+    pub fn order(&self, line: &str) -> Result<(), LabError> {
+        let path = self.orders();
+        // A pipe that is opened for both waits for nobody.
+        let mut pipe = File::options()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .attempt(|| format!("open {}", path.display()))?;
+        writeln!(pipe, "{line}").attempt(|| format!("order {line:?}"))
+    }
+
+    fn orders(&self) -> PathBuf {
+        self.machine(Who::Gateway).directory().join("orders")
     }
 
     /// What a running process says about itself.

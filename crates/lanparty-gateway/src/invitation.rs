@@ -1,0 +1,165 @@
+//! What a sealed room's host sees and types: the invite as a link and a QR code, who waits, and orders.
+
+use std::io::{IsTerminal, stdin, stdout};
+
+use lanparty_core::admission::{Host, HostInvite, InviteStatus, NewInvite, TooManyInvites};
+use lanparty_node::{EndpointHandle, say};
+use lanparty_wire::{Invite, PeerId, Pin, RelayAddress, Standing, UnixTime};
+use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
+use tokio::sync::mpsc;
+
+use crate::orders::{self, Reply, shown};
+
+/// For how long an invite is good if nobody says otherwise: the evening, and the day after it.
+pub const DEFAULT_HOURS: u32 = 24;
+/// An invite that ends sooner is not shown again at a restart.
+const WORTH_SHOWING: u64 = 3600;
+
+/// How the host invites.
+#[derive(Debug, Clone)]
+pub struct Inviting {
+    pub relay: RelayAddress,
+    pub hours: u32,
+    /// Draw the QR code even where no terminal is.
+    pub qr: bool,
+}
+
+impl Inviting {
+    /// Shows a link for everybody: the one of before if it is still good, so that a restart makes no link in a chat worthless.
+    /// `pin` is what the relay's key hashes to, unless every player's system trusts the relay anyway.
+    pub async fn show(&self, handle: &EndpointHandle, pin: Option<Pin>) {
+        let (relay, lifetime) = (self.relay.clone(), u64::from(self.hours) * 3600);
+        let made = handle.with_host(move |host, now| {
+            let invite = open_invite(host, now, lifetime)?;
+            Ok::<Invite, TooManyInvites>(link(host, relay, &invite, pin))
+        });
+        match made.await {
+            Some(Ok(invite)) => self.print(&invite),
+            Some(Err(error)) => say(&format!("No invite could be made: {error}")),
+            // The endpoint has stopped, and says why.
+            None => {}
+        }
+    }
+
+    /// Carries out what the host has typed, and says what came of it.
+    pub async fn obey(&self, handle: &EndpointHandle, pin: Option<Pin>, line: String) {
+        let relay = self.relay.clone();
+        let done = handle.with_host(move |host, now| match orders::obey(host, now, &line) {
+            Reply::Text(text) => Err(text),
+            Reply::Invite(new) => match host.create_invite(now, &mut rand::rng(), &new) {
+                Ok(invite) => Ok(link(host, relay, &invite, pin)),
+                Err(error) => Err(error.to_string()),
+            },
+        });
+        match done.await {
+            Some(Ok(invite)) => self.print(&invite),
+            Some(Err(text)) if !text.is_empty() => say(&text),
+            Some(Err(_)) | None => {}
+        }
+    }
+
+    fn print(&self, invite: &Invite) {
+        let whom = if invite.one_use {
+            "Invite a player with this link, which is good for whoever uses it first"
+        } else {
+            "Invite your players with this link; whoever has it can join"
+        };
+        say(&format!("{whom}:\n\n  {invite}\n"));
+        if (self.qr || stdout().is_terminal())
+            && let Ok(code) = QrCode::with_error_correction_level(invite.to_string(), EcLevel::L)
+        {
+            // Light on dark, as most terminals are; the quiet zone is part of the picture.
+            let picture = code
+                .render::<Dense1x2>()
+                .dark_color(Dense1x2::Light)
+                .light_color(Dense1x2::Dark)
+                .build();
+            say(&picture);
+        }
+    }
+}
+
+/// Says who waits for the host's word.
+pub async fn announce(handle: &EndpointHandle, identity: PeerId) {
+    let found = handle.with_host(move |host, _| {
+        let waiting = host.waiting().find(|waiting| waiting.identity == identity)?;
+        Some((shown(&waiting.request.name), waiting.request.member))
+    });
+    if let Some(Some((name, member))) = found.await {
+        say(&format!(
+            "{name} waits to be let in: type `approve {member}` or `deny {member}`"
+        ));
+    }
+}
+
+/// The lines that are typed or piped in; none where nobody could.
+pub fn typed_lines() -> mpsc::Receiver<String> {
+    let (sender, lines) = mpsc::channel(16);
+    if is_in_background() {
+        return lines;
+    }
+    // Standard input cannot be waited for without a thread, which ends with the process.
+    let reader = std::thread::Builder::new().name("orders".to_owned());
+    let started = reader.spawn(move || {
+        for line in stdin().lines().map_while(Result::ok) {
+            if sender.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    if let Err(error) = started {
+        tracing::warn!(%error, "orders on standard input are not read");
+    }
+    lines
+}
+
+/// A job in the background that reads from its terminal is stopped for it.
+fn is_in_background() -> bool {
+    let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else {
+        return false;
+    };
+    // proc_pid_stat(5): behind the name in parentheses state, parent, group, session, terminal, and the terminal's group.
+    let fields: Vec<&str> = stat
+        .rsplit_once(')')
+        .map(|(_, rest)| rest.split_whitespace().collect())
+        .unwrap_or_default();
+    stdin().is_terminal() && fields.get(2) != fields.get(5)
+}
+
+/// The newest invite for everybody that is still worth showing, or a new one.
+fn open_invite(host: &mut Host, now: UnixTime, lifetime: u64) -> Result<HostInvite, TooManyInvites> {
+    let is_for_all = |invite: &HostInvite| {
+        let lasts = invite
+            .expires
+            .is_none_or(|expires| expires.since(now) >= WORTH_SHOWING.min(lifetime / 2));
+        invite.uses.is_none() && invite.only_for.is_none() && invite.standing == Standing::Player && lasts
+    };
+    let known = host
+        .invites(now)
+        .filter(|(invite, status)| *status == InviteStatus::Open && is_for_all(invite))
+        .last();
+    if let Some((invite, _)) = known {
+        return Ok(invite.clone());
+    }
+    let new = NewInvite {
+        uses: None,
+        lifetime: Some(lifetime),
+        standing: Standing::Player,
+        only_for: None,
+    };
+    host.create_invite(now, &mut rand::rng(), &new)
+}
+
+/// The invite as players get it.
+fn link(host: &Host, relay: RelayAddress, invite: &HostInvite, pin: Option<Pin>) -> Invite {
+    Invite {
+        relay,
+        host: host.identity(),
+        pin,
+        id: invite.id,
+        secret: invite.secret,
+        expires: invite.expires,
+        one_use: invite.uses == Some(1),
+        approval: host.state().approval,
+    }
+}

@@ -1,0 +1,370 @@
+//! What the host orders while the room is open: lines on standard input, each answered on standard output.
+//!
+//! A line from a script is the same as one that was typed. Members are named as `who` lists them: by name, by number, or by the
+//! beginning of their identity.
+
+use std::fmt::Write;
+
+use lanparty_core::admission::{Host, InviteStatus, NewInvite};
+use lanparty_wire::{Admitted, InviteId, PeerId, Standing, UnixTime};
+
+const HELP: &str = "\
+who                              members, and who is banned
+waiting                          who waits to be let in
+approve NAME|all                 lets somebody in who waits
+deny NAME|all                    does not
+kick NAME                        puts a member out; a new invite brings it back
+ban NAME, unban IDENTITY         puts somebody out for good, or takes that back
+role NAME player|spectator       what a member may do: play, or only look on
+name NAME NEW NAME               what a member is called
+ask on|off                       whether newcomers wait for your word
+invite [USES|all] [HOURS]        a new link: for one player, unless you say for how many
+invites, revoke ID               the links, and takes one back
+help                             this";
+
+/// What an order has come to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// To be said.
+    Text(String),
+    /// A new link is wanted for this.
+    Invite(NewInvite),
+}
+
+/// Carries out one line.
+pub fn obey(host: &mut Host, now: UnixTime, line: &str) -> Reply {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    match words.as_slice() {
+        [] => Reply::Text(String::new()),
+        ["invite", rest @ ..] => new_invite(rest),
+        words => Reply::Text(carry_out(host, now, words).unwrap_or_else(|error| error)),
+    }
+}
+
+fn carry_out(host: &mut Host, now: UnixTime, words: &[&str]) -> Result<String, String> {
+    match words {
+        ["help"] => Ok(HELP.to_owned()),
+        ["who"] => Ok(who(host, now)),
+        ["waiting"] => Ok(waiting(host)),
+        ["invites"] => Ok(invites(host, now)),
+        ["approve", "all"] => Ok(for_all(host, |host, identity| host.approve(now, identity))),
+        ["deny", "all"] => Ok(for_all(host, |host, identity| host.deny(identity))),
+        ["approve", name] => {
+            let identity = who_waits(host, name)?;
+            Ok(done(host.approve(now, &identity), "let in"))
+        }
+        ["deny", name] => {
+            let identity = who_waits(host, name)?;
+            Ok(done(host.deny(&identity), "not let in"))
+        }
+        ["kick", name] => {
+            let identity = member(host, name)?;
+            Ok(done(host.kick(now, &identity), "put out"))
+        }
+        ["ban", name] => {
+            let identity = member(host, name).or_else(|error| who_waits(host, name).map_err(|_| error))?;
+            Ok(done(host.ban(now, identity), "banned"))
+        }
+        ["unban", text] => {
+            let banned = host.state().bans.iter().copied();
+            let identity = one(banned.filter(|identity| begins(identity, text)), text)?;
+            Ok(done(host.unban(&identity), "no longer banned"))
+        }
+        ["role", name, role @ ("player" | "spectator")] => {
+            let identity = member(host, name)?;
+            let standing = if *role == "player" {
+                Standing::Player
+            } else {
+                Standing::Spectator
+            };
+            Ok(done(
+                host.set_standing(now, identity, standing),
+                &format!("a {role} now"),
+            ))
+        }
+        ["name", name, new @ ..] if !new.is_empty() => {
+            let identity = member(host, name)?;
+            host.set_name(now, identity, &new.join(" "));
+            Ok(done(true, &format!("called {} now", new.join(" "))))
+        }
+        ["ask", answer @ ("on" | "off")] => {
+            host.set_approval(*answer == "on");
+            Ok(match *answer {
+                "on" => "newcomers wait for your word from now on".to_owned(),
+                _ => "who has an invite comes in without asking".to_owned(),
+            })
+        }
+        ["revoke", id] => {
+            let id = id
+                .parse()
+                .map_err(|_| format!("{id:?} is no invite's number; `invites` lists them"))?;
+            Ok(done(
+                host.revoke_invite(InviteId(id)),
+                "taken back; who has come by it stays",
+            ))
+        }
+        _ => Err(format!("{:?} is no order; `help` lists them", words.join(" "))),
+    }
+}
+
+fn new_invite(words: &[&str]) -> Reply {
+    let (uses, hours) = match words {
+        [] => (Some("1"), None),
+        [uses] => (Some(*uses), None),
+        [uses, hours] => (Some(*uses), Some(*hours)),
+        _ => (None, None),
+    };
+    let uses = match uses {
+        Some("all") => Some(None),
+        Some(uses) => uses.parse::<u16>().ok().filter(|uses| *uses > 0).map(Some),
+        None => None,
+    };
+    let hours = match hours {
+        None => Some(u64::from(crate::invitation::DEFAULT_HOURS)),
+        Some(hours) => hours
+            .parse::<u64>()
+            .ok()
+            .filter(|hours| (1..=8760).contains(hours)),
+    };
+    match (uses, hours) {
+        (Some(uses), Some(hours)) => Reply::Invite(NewInvite {
+            uses,
+            lifetime: Some(hours * 3600),
+            standing: Standing::Player,
+            only_for: None,
+        }),
+        _ => Reply::Text(
+            "say for how many players, and for how many hours: invite 3 24, invite all 168".to_owned(),
+        ),
+    }
+}
+
+fn done(happened: bool, what: &str) -> String {
+    if happened {
+        what.to_owned()
+    } else {
+        "that changes nothing".to_owned()
+    }
+}
+
+fn for_all(host: &mut Host, act: impl Fn(&mut Host, &PeerId) -> bool) -> String {
+    let all: Vec<PeerId> = host.waiting().map(|waiting| waiting.identity).collect();
+    let count = all.iter().filter(|identity| act(host, identity)).count();
+    match count {
+        0 => "nobody waits".to_owned(),
+        1 => "done for 1".to_owned(),
+        count => format!("done for {count}"),
+    }
+}
+
+fn begins(identity: &PeerId, text: &str) -> bool {
+    text.len() >= 4 && identity.to_string().starts_with(&text.to_lowercase())
+}
+
+/// The one that is meant.
+fn one(mut found: impl Iterator<Item = PeerId>, text: &str) -> Result<PeerId, String> {
+    match (found.next(), found.next()) {
+        (Some(identity), None) => Ok(identity),
+        (Some(_), Some(_)) => Err(format!(
+            "{text:?} is more than one; say it by number or identity, as `who` lists them"
+        )),
+        (None, _) => Err(format!(
+            "nobody here is {text:?}; `who` and `waiting` list everybody"
+        )),
+    }
+}
+
+fn member(host: &Host, text: &str) -> Result<PeerId, String> {
+    let is_meant = |member: &&Admitted| {
+        member.name.eq_ignore_ascii_case(text)
+            || member.id.to_string() == text
+            || begins(&member.identity, text)
+    };
+    let players = host
+        .state()
+        .members
+        .iter()
+        .filter(|member| member.standing != Standing::Gateway);
+    one(players.filter(is_meant).map(|member| member.identity), text)
+}
+
+fn who_waits(host: &Host, text: &str) -> Result<PeerId, String> {
+    let found = host.waiting().filter(|waiting| {
+        let request = &waiting.request;
+        request.name.eq_ignore_ascii_case(text)
+            || request.member.to_string() == text
+            || begins(&waiting.identity, text)
+    });
+    one(found.map(|waiting| waiting.identity), text)
+}
+
+fn who(host: &Host, now: UnixTime) -> String {
+    let mut text = String::new();
+    for member in host.state().members.iter().filter(|member| now < member.expires) {
+        let role = match member.standing {
+            Standing::Player => "player",
+            Standing::Spectator => "spectator",
+            Standing::Gateway => "LAN gateway",
+        };
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "{:<6} {role:<11} {}  {}",
+            member.id,
+            member.identity,
+            shown(&member.name)
+        );
+    }
+    for identity in &host.state().bans {
+        let _ = writeln!(text, "banned {identity}");
+    }
+    text.trim_end().to_owned()
+}
+
+fn waiting(host: &Host) -> String {
+    let lines: Vec<String> = host
+        .waiting()
+        .map(|w| {
+            format!(
+                "{:<6} {}  {}",
+                w.request.member,
+                w.identity,
+                shown(&w.request.name)
+            )
+        })
+        .collect();
+    if lines.is_empty() {
+        "nobody waits".to_owned()
+    } else {
+        lines.join("\n")
+    }
+}
+
+fn invites(host: &Host, now: UnixTime) -> String {
+    let lines: Vec<String> = host
+        .invites(now)
+        .map(|(invite, status)| {
+            let status = match status {
+                InviteStatus::Open => "open",
+                InviteStatus::UsedUp => "used up",
+                InviteStatus::Expired => "expired",
+                InviteStatus::Revoked => "taken back",
+            };
+            let uses = invite
+                .uses
+                .map_or_else(|| "any number".to_owned(), |uses| uses.to_string());
+            let hours = invite.expires.map_or(0, |at| at.since(now).div_ceil(3600));
+            format!(
+                "{:<10} {status:<10} {} of {uses} came, {hours} h left",
+                invite.id,
+                invite.used.len()
+            )
+        })
+        .collect();
+    lines.join("\n")
+}
+
+/// A name from the network as it may reach a terminal.
+pub fn shown(name: &str) -> String {
+    if name.is_empty() {
+        "without a name".to_owned()
+    } else {
+        lanparty_api::status::printable(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lanparty_core::admission::{HostConfig, HostState};
+    use lanparty_wire::{HostKey, MemberId};
+
+    use super::*;
+
+    const NOW: UnixTime = UnixTime(1_700_000_000);
+
+    fn host() -> Host {
+        let mut state = HostState::default();
+        for (number, name) in [(1_u8, "ada"), (2, "Bob"), (3, "bob")] {
+            state.members.push(Admitted {
+                identity: HostKey::from_seed(&[number; 32]).peer_id(),
+                id: MemberId::new(u16::from(number)).unwrap(),
+                mac: Some(lanparty_wire::Mac([2, 0, 0, 0, 0, number])),
+                standing: Standing::Player,
+                expires: NOW.after(3600),
+                name: name.to_owned(),
+            });
+        }
+        let mut host = Host::new(HostKey::from_seed(&[9; 32]), HostConfig::default(), state).unwrap();
+        host.enter(NOW, MemberId::new(9).unwrap());
+        host
+    }
+
+    fn told(host: &mut Host, line: &str) -> String {
+        match obey(host, NOW, line) {
+            Reply::Text(text) => text,
+            Reply::Invite(new) => format!("{new:?}"),
+        }
+    }
+
+    #[test]
+    fn members_are_meant_by_name_number_or_identity_and_never_by_guess() {
+        let mut host = host();
+        assert!(told(&mut host, "kick bob").contains("more than one"));
+        assert_eq!(told(&mut host, "kick 2"), "put out");
+        assert_eq!(told(&mut host, "kick bob"), "put out");
+        let ada = host.state().members[0].identity.to_string();
+        assert_eq!(told(&mut host, &format!("ban {}", &ada[..8])), "banned");
+        assert!(told(&mut host, "who").contains(&format!("banned {ada}")));
+        assert_eq!(told(&mut host, &format!("unban {ada}")), "no longer banned");
+        assert!(told(&mut host, "kick ada").contains("nobody here is"));
+    }
+
+    #[test]
+    fn orders_change_what_they_say() {
+        let mut host = host();
+        assert_eq!(told(&mut host, "role ada spectator"), "a spectator now");
+        assert_eq!(told(&mut host, "name ada Lady Ada"), "called Lady Ada now");
+        assert!(
+            told(&mut host, "who").contains("spectator"),
+            "{}",
+            told(&mut host, "who")
+        );
+        assert!(told(&mut host, "who").contains("Lady Ada"));
+        told(&mut host, "ask on");
+        assert!(host.state().approval);
+        assert_eq!(told(&mut host, "approve all"), "nobody waits");
+    }
+
+    #[test]
+    fn invites_are_made_for_whom_the_host_says() {
+        let mut host = host();
+        let uses = |reply| match reply {
+            Reply::Invite(new) => (new.uses, new.lifetime),
+            Reply::Text(text) => panic!("{text}"),
+        };
+        assert_eq!(uses(obey(&mut host, NOW, "invite")), (Some(1), Some(24 * 3600)));
+        assert_eq!(uses(obey(&mut host, NOW, "invite all 2")), (None, Some(7200)));
+        for wrong in ["invite 0", "invite 1 0", "invite 1 2 3", "invite many"] {
+            assert!(matches!(obey(&mut host, NOW, wrong), Reply::Text(_)), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_order_of_the_help_is_one() {
+        let mut host = host();
+        for line in HELP.lines() {
+            let order = line.split_whitespace().next().unwrap().trim_end_matches(',');
+            let arguments = match order {
+                "ask" => "off",
+                "role" => "ada player",
+                "name" => "ada eve",
+                "approve" | "deny" | "kick" | "ban" => "nobody",
+                "revoke" | "unban" => "7777",
+                _ => "",
+            };
+            let answer = told(&mut host, &format!("{order} {arguments}"));
+            assert!(!answer.contains("is no order"), "{order}: {answer}");
+        }
+        assert!(told(&mut host, "dance").contains("is no order"));
+    }
+}

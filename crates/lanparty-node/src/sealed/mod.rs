@@ -1,0 +1,237 @@
+//! An endpoint's part in a sealed room: what the core decides about admission, brought to the control stream, the node and the disk.
+//!
+//! Control messages go to both the node and the host's door or the guest; what these want done is done in their order. What is to
+//! be stored is stored off the loop, and what follows it waits.
+
+mod guest;
+mod host;
+
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use lanparty_api::status::Admission;
+use lanparty_core::{
+    admission::{Guest, Host, Reception, SavedMembership},
+    seal::{IdentityKey, SealingConfig},
+};
+use lanparty_os::{
+    device::{Device, DeviceError},
+    dirs::{DirError, write_private},
+};
+use lanparty_wire::{Invite, PeerId, UnixTime, control::Message};
+use serde::Serialize;
+use tokio::task::JoinHandle;
+
+pub use host::{HostFileError, load_host};
+
+use crate::{
+    EndpointConfig,
+    endpoint::{Endpoint, EndpointError},
+};
+
+/// What a sealed room needs to know besides.
+#[derive(Debug)]
+pub enum SealedConfig {
+    /// We are the host. `file` is where [`load_host`] has read it from.
+    Host { host: Box<Host>, file: PathBuf },
+    /// We come by an invite, and keep our membership in `file`.
+    Guest { invite: Invite, file: PathBuf },
+}
+
+impl SealedConfig {
+    /// Whose room it is.
+    fn host(&self, own: PeerId) -> PeerId {
+        match self {
+            SealedConfig::Host { .. } => own,
+            SealedConfig::Guest { invite, .. } => invite.host,
+        }
+    }
+}
+
+/// A host's door, or somebody who is or wants to be a member.
+pub(crate) enum Part {
+    Host(Box<Reception>),
+    Guest(Box<Guest>),
+}
+
+/// An endpoint's part in a sealed room.
+pub(crate) struct Sealed {
+    part: Part,
+    file: PathBuf,
+    /// The file is being written; what follows it waits.
+    storing: Option<JoinHandle<Result<(), DirError>>>,
+}
+
+/// Seconds since 1970; 0 on a machine whose clock is before that.
+pub(crate) fn unix_now() -> UnixTime {
+    UnixTime(
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs()),
+    )
+}
+
+/// What the node is made with, and our part beside it.
+pub(crate) fn prepare(
+    config: &EndpointConfig,
+    sealed: SealedConfig,
+) -> Result<(SealingConfig, Sealed), DirError> {
+    let identity = IdentityKey::from_seed(config.identity.seed());
+    let sealing = SealingConfig {
+        host: sealed.host(identity.peer_id()),
+        identity: identity.clone(),
+        seed: rand::random(),
+    };
+    let (part, file) = match sealed {
+        SealedConfig::Host { host, file } => {
+            let reception = Reception::new(*host, identity, rand::random());
+            (Part::Host(Box::new(reception)), file)
+        }
+        SealedConfig::Guest { invite, file } => {
+            let guest = guest::guest(config, identity, &invite, read_membership(&file)?.as_ref());
+            (Part::Guest(Box::new(guest)), file)
+        }
+    };
+    let sealed = Sealed {
+        part,
+        file,
+        storing: None,
+    };
+    Ok((sealing, sealed))
+}
+
+/// A file that does not tell of a membership costs asking the host again, and nothing else.
+fn read_membership(file: &Path) -> Result<Option<SavedMembership>, DirError> {
+    match std::fs::read(file) {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes)
+            .inspect_err(
+                |error| tracing::warn!(file = %file.display(), %error, "the kept membership is damaged"),
+            )
+            .ok()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(DirError::Io {
+            attempt: "read",
+            path: file.to_owned(),
+            source,
+        }),
+    }
+}
+
+impl Sealed {
+    /// When there is something to do that no message announces.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        match &self.part {
+            Part::Host(_) => None,
+            Part::Guest(guest) => guest.poll_timeout(),
+        }
+    }
+
+    /// What the status shows; the host is in its own room.
+    pub(crate) fn admission(&self) -> Option<Admission> {
+        match &self.part {
+            Part::Host(_) => None,
+            Part::Guest(guest) => Some(guest::shown(guest.state(unix_now()))),
+        }
+    }
+
+    /// The file is written, whatever has become of it.
+    pub(crate) fn storing(&mut self) -> Option<&mut JoinHandle<Result<(), DirError>>> {
+        self.storing.as_mut()
+    }
+
+    /// A party is worth more than a file: what could not be stored is lost at the next start, and said.
+    pub(crate) fn stored(&mut self, result: Result<Result<(), DirError>, tokio::task::JoinError>) {
+        self.storing = None;
+        match result {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::error!(%error, "what was decided in this room is lost at the next start")
+            }
+            Err(error) => tracing::error!(%error, "the room's file was not written"),
+        }
+    }
+
+    fn store(&mut self, content: &impl Serialize) {
+        let file = self.file.clone();
+        match serde_json::to_vec(content) {
+            Ok(bytes) => {
+                self.storing = Some(tokio::task::spawn_blocking(move || write_private(&file, &bytes)));
+            }
+            Err(error) => tracing::error!(%error, "the room's state cannot be written down"),
+        }
+    }
+}
+
+impl<D, R, F> Endpoint<D, R>
+where
+    D: Device + 'static,
+    R: FnMut() -> F + Send,
+    F: Future<Output = Result<D, DeviceError>> + Send + 'static,
+{
+    /// Shows a control message to the room's host or guest; the node sees it as well.
+    pub(crate) fn show_sealed(&mut self, now: Instant, message: &Message) {
+        let Some(sealed) = &mut self.sealed else { return };
+        let taken = match &mut sealed.part {
+            Part::Host(reception) => reception.handle_control(now, unix_now(), message),
+            Part::Guest(guest) => guest.handle_control(now, unix_now(), message),
+        };
+        if let Err(reason) = taken {
+            self.node.count_drop(reason, 1);
+        }
+    }
+
+    /// What only a clock can tell, once a second.
+    pub(crate) fn tick_sealed(&mut self, now: Instant) {
+        match self.sealed.as_mut().map(|sealed| &mut sealed.part) {
+            Some(Part::Host(reception)) => reception.handle_timeout(unix_now()),
+            Some(Part::Guest(guest)) => guest.handle_clock(now, unix_now()),
+            None => {}
+        }
+    }
+
+    /// Does what the room's host or guest wants done, as far as nothing has to be stored first.
+    pub(crate) fn drain_sealed(&mut self, now: Instant) -> Result<(), EndpointError> {
+        if let Some(Part::Guest(guest)) = self.sealed.as_mut().map(|sealed| &mut sealed.part)
+            && guest.poll_timeout().is_some_and(|due| due <= now)
+        {
+            guest.handle_timeout(now, unix_now());
+        }
+        while let Some(sealed) = self.sealed.as_mut().filter(|sealed| sealed.storing.is_none()) {
+            let more = match &mut sealed.part {
+                Part::Host(reception) => match reception.poll_output() {
+                    Some(output) => self.do_for_host(now, output),
+                    None => false,
+                },
+                Part::Guest(guest) => match guest.poll_output() {
+                    Some(output) => self.do_for_guest(now, output)?,
+                    None => false,
+                },
+            };
+            if !more {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the binary speak to the room's host. Nothing happens in other rooms.
+    pub(crate) fn with_host(&mut self, task: HostTask) {
+        if let Some(Part::Host(reception)) = self.sealed.as_mut().map(|sealed| &mut sealed.part) {
+            (task.0)(reception.host_mut(), unix_now());
+        }
+    }
+}
+
+/// What the binary wants of the host.
+pub(crate) struct HostTask(pub Box<Speak>);
+
+type Speak = dyn FnOnce(&mut Host, UnixTime) + Send;
+
+impl std::fmt::Debug for HostTask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HostTask")
+    }
+}
