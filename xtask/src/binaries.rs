@@ -6,28 +6,35 @@ use anyhow::{Context, Result};
 
 use crate::step::{cargo, root, run};
 
-/// Cargo's profile that they are built with.
-pub const PROFILE: &str = "lab";
+/// Cargo's profile that they are built with for the lab.
+const PROFILE: &str = "lab";
+/// And for the bench, which measures what users get.
+pub const RELEASE: &str = "release";
 
 /// Builds relay, LAN gateway and client with the `lab` profile.
 pub fn build() -> Result<()> {
-    build_with(&[])
+    build_with(PROFILE, &[])
+}
+
+/// The same with the `release` profile.
+pub fn build_release() -> Result<()> {
+    build_with(RELEASE, &[])
 }
 
 /// The same, and beside them a relay without a guard, which only the lab's tests of a hostile member start.
 pub fn build_for_tests() -> Result<()> {
     // First, because both are called `lanparty-relay`: the one that stays under that name has to be the real one.
-    build_with(&["--features", "lanparty-relay/test-unguarded"])?;
+    build_with(PROFILE, &["--features", "lanparty-relay/test-unguarded"])?;
     keep_unguarded()?;
     build()
 }
 
 /// Always all three together: alone, a package gets its dependencies with fewer features, and all of them are built again.
-fn build_with(more: &[&str]) -> Result<()> {
+fn build_with(profile: &str, more: &[&str]) -> Result<()> {
     let words = [
         "build",
         "--profile",
-        PROFILE,
+        profile,
         "-p",
         "lanparty-relay",
         "-p",

@@ -19,7 +19,7 @@ const REST: Duration = Duration::from_secs(3);
 const LIMIT: Duration = Duration::from_secs(20);
 
 pub fn measure(_variant: &str, plan: &Plan, sample: &mut Sample) -> Result<()> {
-    let mut party = Party::prepare(&Lab::builder())?;
+    let mut party = Party::prepare(&Lab::builder().binaries_of(crate::binaries::RELEASE))?;
     party.launch(Who::Relay)?;
     party.wait_for_status(Who::Relay, "to answer", LIMIT, |_| true)?;
     let empty = resident_kib(&mut party)?;

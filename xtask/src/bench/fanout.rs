@@ -72,7 +72,7 @@ fn device(number: usize) -> String {
 }
 
 fn with_openvpn(players: usize) -> Result<Gathering> {
-    let party = Party::prepare(&Lab::builder())?;
+    let party = Party::prepare(&Lab::builder().binaries_of(crate::binaries::RELEASE))?;
     let (mut programs, member) = openvpn::start_middle(&party.lab)?;
     let relay = programs[0].1.pid();
     let player = &party.lab.players[0].host;
@@ -92,7 +92,7 @@ fn with_openvpn(players: usize) -> Result<Gathering> {
 }
 
 fn with_us(players: usize) -> Result<Gathering> {
-    let mut party = Party::prepare(&Lab::builder())?;
+    let mut party = Party::prepare(&Lab::builder().binaries_of(crate::binaries::RELEASE))?;
     party.launch(Who::Relay)?;
     party.launch(Who::Gateway)?;
     party.wait_until_joined(Who::Gateway, LIMIT)?;

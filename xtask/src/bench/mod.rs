@@ -84,7 +84,7 @@ pub fn run(options: &Options) -> Result<()> {
     if let Err(error) = setup::bench_packages() {
         eprintln!("{error:#}; what is missing cannot be compared");
     }
-    binaries::build()?;
+    binaries::build_release()?;
     let _buffers = SocketBuffers::raise()?;
     let interrupt = Interrupt::install()?;
     let mut bench = Bench::start(options, wanted, &interrupt)?;
@@ -205,7 +205,7 @@ impl<'a> Bench<'a> {
                     seconds: 0,
                     quick: options.quick,
                     rounds,
-                    profile: binaries::PROFILE.to_owned(),
+                    profile: binaries::RELEASE.to_owned(),
                     load_before: machine::load(),
                 },
                 variants: variants

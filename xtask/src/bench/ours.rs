@@ -12,7 +12,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// A room whose frames the relay could read.
 pub fn open_room() -> Result<Tunnel> {
-    let mut party = Party::prepare(&Lab::builder())?;
+    let mut party = Party::prepare(&Lab::builder().binaries_of(crate::binaries::RELEASE))?;
     party.launch(Who::Relay)?;
     party.launch(Who::Gateway)?;
     party.wait_until_joined(Who::Gateway, LIMIT)?;
@@ -24,7 +24,7 @@ pub fn open_room() -> Result<Tunnel> {
 /// A room whose frames the relay cannot read. The LAN gateway opens one when it is given no code, and prints an invite.
 pub fn sealed_room() -> Result<Tunnel> {
     const LINK: &str = "lanparty://";
-    let mut party = Party::prepare(&Lab::builder())?;
+    let mut party = Party::prepare(&Lab::builder().binaries_of(crate::binaries::RELEASE))?;
     party.launch(Who::Relay)?;
     let (program, state) = (party.binary(Who::Gateway), party.state_dir(Who::Gateway));
     let certificate = party.certificate();

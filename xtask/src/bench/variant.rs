@@ -53,7 +53,7 @@ pub const VARIANTS: [Variant; 7] = [
 ];
 
 fn plain() -> Result<Tunnel> {
-    let party = Party::prepare(&Lab::builder())?;
+    let party = Party::prepare(&Lab::builder().binaries_of(crate::binaries::RELEASE))?;
     open_the_way(&party.lab)?;
     Tunnel::finish(party, Vec::new(), None)
 }

@@ -65,6 +65,7 @@ pub struct LabBuilder {
     two_switches: bool,
     ipv6: bool,
     dhcp: DhcpOptions,
+    profile: &'static str,
 }
 
 impl Default for LabBuilder {
@@ -76,11 +77,19 @@ impl Default for LabBuilder {
             two_switches: false,
             ipv6: false,
             dhcp: DhcpOptions::default(),
+            profile: "lab",
         }
     }
 }
 
 impl LabBuilder {
+    /// Cargo's profile whose binaries a party runs; `lab` unless said otherwise.
+    #[must_use]
+    pub fn binaries_of(mut self, profile: &'static str) -> Self {
+        self.profile = profile;
+        self
+    }
+
     /// How many players, each behind a NAT of his own. At most 60.
     #[must_use]
     pub fn players(mut self, count: u8) -> Self {

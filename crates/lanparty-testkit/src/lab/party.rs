@@ -90,7 +90,7 @@ pub struct Party {
 impl Party {
     /// Builds the lab and starts nothing.
     pub fn prepare(builder: &LabBuilder) -> Result<Self, LabError> {
-        let binaries = find_binaries()?;
+        let binaries = find_binaries(builder.profile)?;
         let lab = builder.build()?;
         let players = lab.players.iter().map(|_| None).collect();
         Ok(Self {
@@ -427,20 +427,19 @@ fn lease_in(status: &Value) -> Option<Ipv4Addr> {
     address.split('/').next()?.parse().ok()
 }
 
-/// The binaries stand in `target/lab`; the program that asks stands somewhere else in `target`.
-fn find_binaries() -> Result<PathBuf, LabError> {
-    let missing = || {
-        LabError::Missing {
-        program: "target/lab/lanparty-relay".to_owned(),
-        remedy: "build it with `cargo build --profile lab -p lanparty-relay -p lanparty-gateway -p lanparty-client` \
-                 (cargo xtask does)"
-            .to_owned(),
-    }
+/// The binaries stand in `target/PROFILE`; the program that asks stands somewhere else in `target`.
+fn find_binaries(profile: &str) -> Result<PathBuf, LabError> {
+    let missing = || LabError::Missing {
+        program: format!("target/{profile}/lanparty-relay"),
+        remedy: format!(
+            "build it with `cargo build --profile {profile} -p lanparty-relay -p lanparty-gateway -p lanparty-client` \
+             (cargo xtask does)"
+        ),
     };
     let program = env::current_exe().map_err(|_| missing())?;
-    let folders = program.ancestors().map(|ancestor| ancestor.join("lab"));
-    folders
-        .into_iter()
+    program
+        .ancestors()
+        .map(|ancestor| ancestor.join(profile))
         .find(|folder| folder.join("lanparty-relay").is_file())
         .ok_or_else(missing)
 }

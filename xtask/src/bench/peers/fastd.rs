@@ -13,7 +13,7 @@ const METHOD: &str = "aes128-ctr+umac";
 const READY: &str = "established";
 
 pub fn start() -> Result<Tunnel> {
-    let party = Party::prepare(&Lab::builder())?;
+    let party = Party::prepare(&Lab::builder().binaries_of(crate::binaries::RELEASE))?;
     let lab = &party.lab;
     let relay = &lab.internet.relay;
     let (secret, public) = create_key(relay)?;

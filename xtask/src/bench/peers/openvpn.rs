@@ -20,7 +20,7 @@ pub struct Credentials {
 }
 
 pub fn start() -> Result<Tunnel> {
-    let party = Party::prepare(&Lab::builder())?;
+    let party = Party::prepare(&Lab::builder().binaries_of(crate::binaries::RELEASE))?;
     let (mut programs, member) = start_middle(&party.lab)?;
     let player = &party.lab.players[0].host;
     let words = words(player, &member, TAP)?;

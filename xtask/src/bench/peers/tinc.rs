@@ -14,7 +14,7 @@ const HOST: &str = include_str!("tinc-host.conf");
 const READY: &str = "activated";
 
 pub fn start() -> Result<Tunnel> {
-    let party = Party::prepare(&Lab::builder())?;
+    let party = Party::prepare(&Lab::builder().binaries_of(crate::binaries::RELEASE))?;
     let lab = &party.lab;
     let nodes = [
         (&lab.internet.relay, Role::Relay),

@@ -9,7 +9,7 @@ use crate::bench::tunnel::{Tunnel, address_player};
 const SCRIPT: &str = include_str!("vxlan.sh");
 
 pub fn start() -> Result<Tunnel> {
-    let party = Party::prepare(&Lab::builder())?;
+    let party = Party::prepare(&Lab::builder().binaries_of(crate::binaries::RELEASE))?;
     let lab = &party.lab;
     let player = &lab.players[0];
     for site in [player, &lab.gateway] {
