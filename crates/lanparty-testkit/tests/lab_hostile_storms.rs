@@ -178,20 +178,16 @@ fn the_lan_gateway_alone_holds_a_member_to_its_bandwidth() {
         "{} bytes sent in {seconds:.1} s, {bytes} arrived",
         sent as usize * LENGTH
     );
-    assert!(
-        (bytes as f64) < 200_000.0 + 1_000_000.0 * (seconds + 1.0),
-        "{bytes} bytes"
-    );
+    let most = 200_000.0 + 1_000_000.0 * (seconds + 1.0);
+    assert!((bytes as f64) < most, "{bytes} bytes");
     assert!(
         (bytes as f64) > 500_000.0 * seconds,
         "{bytes} bytes: a limit, not a wall"
     );
-    wait_for_cut(
-        &party,
-        &hostile,
-        &[DropReason::BandwidthRate],
-        u64::from(sent) / 3,
-    );
+    // A busy machine sends fewer, and loses some of the rest by itself.
+    let beyond = u64::from(sent).saturating_sub(most as u64 / LENGTH as u64);
+    assert!(beyond > 0, "the storm was a trickle: {sent}");
+    wait_for_cut(&party, &hostile, &[DropReason::BandwidthRate], beyond / 2);
 }
 
 #[test]
