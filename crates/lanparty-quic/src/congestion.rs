@@ -33,6 +33,9 @@ use self::path::{BaseRtt, Losses, Round};
 const INITIAL: u64 = 16;
 /// Below this, acknowledgements come too rarely to steer by.
 const SMALLEST: u64 = 4;
+/// The same on a path that is shorter than an acknowledgement may be late (2 ms, and a tick of its timer): there a small window is spent
+/// waiting for acknowledgements, which looks like a queue.
+const SMALLEST_NEAR: (u64, Duration) = (8, Duration::from_millis(4));
 /// More than this in flight is more than a game has.
 const SMALLEST_BULK: u64 = 8;
 /// More than any path needs: 100 ms at 10 Gbit/s.
@@ -43,6 +46,8 @@ const QUEUE: u64 = 4;
 const QUEUE_TIME: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(4));
 /// The least queue, as a part of the round-trip time: a far path's bursts are longer.
 const FAR: u32 = 25;
+/// A queue of somebody inside the tunnel that is shorter than this is mostly a busy processor's.
+const FELT: Duration = Duration::from_millis(8);
 /// A round that is shorter than this sees too few packets.
 const SHORTEST_ROUND: Duration = Duration::from_millis(2);
 /// Samples that a round needs before it may end the start.
@@ -183,7 +188,8 @@ impl DelayController {
         }
         // A few packets in flight say nothing about the window. Many do, also when the window would allow more: then what is inside
         // the tunnel fills the queue.
-        if self.phase == Phase::Start || !(self.round.limited || self.used() >= SMALLEST_BULK * self.mtu) {
+        let fills = self.used() >= SMALLEST_BULK * self.mtu && queue > (2 * target).max(FELT);
+        if self.phase == Phase::Start || !(self.round.limited || fills) {
             return;
         }
         if queue < target / 4 {
@@ -311,7 +317,9 @@ impl DelayController {
     }
 
     fn set(&mut self, window: u64) {
-        self.window = window.clamp(SMALLEST * self.mtu, LARGEST);
+        let near = self.round.rtt.is_some_and(|rtt| rtt <= SMALLEST_NEAR.1);
+        let least = if near { SMALLEST_NEAR.0 } else { SMALLEST };
+        self.window = window.clamp(least * self.mtu, LARGEST);
     }
 }
 
