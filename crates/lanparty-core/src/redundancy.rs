@@ -27,9 +27,10 @@ pub const SPACING: Duration = Duration::from_millis(5);
 const STALE: Duration = Duration::from_millis(50);
 /// Copies may take a tenth of what is sent.
 const COST: f64 = 0.1;
-/// Or so many bytes a second: two players' games and voices, and an eightieth of a 20 Mbit/s uplink.
-pub const FLOOR: f64 = 32_000.0;
-/// What may be saved up of either: a burst of a game's updates.
+/// Or so many bytes a second: the games and voices of eight players behind one leg, three times each. A tenth of a 20 Mbit/s uplink, and
+/// only where that many small packets are sent.
+pub const FLOOR: f64 = 256_000.0;
+/// What may be saved up of either: a burst of a game's updates. Third copies leave half of it to second ones, which save more.
 const SAVED: f64 = 16_384.0;
 /// A flow of more bytes than this within about [`FLOW_TIME`] is left alone: acknowledgements of a download, which replace each other.
 const FLOW_BYTES: u32 = 10_000;
@@ -119,8 +120,8 @@ impl<T: Clone> Redundancy<T> {
         *self = Redundancy::new(self.mode);
     }
 
-    /// What QUIC has counted on this leg since its beginning: packets sent, and those that it holds for lost. To be told about once a
-    /// second, more often does no harm.
+    /// What QUIC has counted on this leg since its beginning: packets sent whose loss it would notice, and those that it holds for
+    /// lost. To be told about once a second, more often does no harm.
     pub fn note_stats(&mut self, now: Instant, sent: u64, lost: u64) {
         self.loss.note(now, sent, lost);
     }
@@ -130,7 +131,7 @@ impl<T: Clone> Redundancy<T> {
         self.copies() > 0
     }
 
-    /// The share of packets that the leg has lost within the last half minute, `0.0..=1.0`.
+    /// The share of packets that the leg has lost a short while ago, `0.0..=1.0`.
     pub fn loss(&self) -> f64 {
         self.loss.share()
     }
@@ -150,8 +151,7 @@ impl<T: Clone> Redundancy<T> {
         if !is_wanted || self.waiting.len() >= MAX_WAITING || self.is_heavy(now, flow, bytes) {
             return;
         }
-        let affordable = (self.allowance / bytes.max(1) as f64) as u8;
-        let copies = copies.min(affordable);
+        let copies = self.affordable(copies, bytes as f64);
         if copies > 0 {
             self.allowance -= f64::from(copies) * bytes as f64;
             self.keep(now + SPACING, copies - 1, item.clone());
@@ -202,6 +202,13 @@ impl<T: Clone> Redundancy<T> {
         }
     }
 
+    fn affordable(&self, copies: u8, bytes: f64) -> u8 {
+        if copies > 1 && self.allowance - SAVED / 2.0 >= f64::from(copies) * bytes {
+            return copies;
+        }
+        u8::from(copies > 0 && self.allowance >= bytes)
+    }
+
     /// All copies wait equally long, so what is kept last is due last.
     fn keep(&mut self, due: Instant, more: u8, item: T) {
         self.waiting.push_back(Copy { due, more, item });
@@ -233,8 +240,9 @@ impl<T: Clone> Redundancy<T> {
     }
 }
 
-/// The loss of a leg over the last half minute, and what follows from it. Each step begins at a loss at which it pays, and ends at
-/// half of that, so that chance does not make it flutter.
+/// The loss of a leg over its last packets, and what follows from it. The window is as long as it has to be for enough packets: a
+/// download of a moment ago must not hide for half a minute that a game of thirty packets a second begins to lose. Each step
+/// begins at a loss at which it pays, and ends at half of that, so that chance does not make it flutter.
 #[derive(Debug, Default)]
 struct LossMeter {
     slots: VecDeque<Slot>,
@@ -252,8 +260,13 @@ struct Slot {
 }
 
 impl LossMeter {
-    const SLOT: Duration = Duration::from_secs(3);
-    const SLOTS: usize = 10;
+    const SLOT: Duration = Duration::from_secs(1);
+    /// A minute; what is older says nothing about the leg now.
+    const SLOTS: usize = 60;
+    /// The window is no longer than what these need: enough that chance rarely shows half or twice of 1 %.
+    const ENOUGH: u64 = 600;
+    /// And no shorter than this: one queue that overflowed once is no bad line.
+    const LEAST_TIME: Duration = Duration::from_secs(5);
     /// Fewer losses than these are chance.
     const LEAST_LOST: u64 = 3;
     /// Fewer packets without loss than these prove nothing.
@@ -276,10 +289,19 @@ impl LossMeter {
                 lost,
             });
         }
-        if self.slots.len() > LossMeter::SLOTS {
+        while self.is_first_needless(now) {
             self.slots.pop_front();
         }
         self.decide();
+    }
+
+    /// Whether the window is long enough without its first slot, or too long with it.
+    fn is_first_needless(&self, now: Instant) -> bool {
+        let Some(second) = self.slots.get(1) else {
+            return false;
+        };
+        let lasts = now.saturating_duration_since(second.since) >= LossMeter::LEAST_TIME;
+        self.slots.len() > LossMeter::SLOTS || lasts && self.sent - second.sent >= LossMeter::ENOUGH
     }
 
     fn window(&self) -> (u64, u64) {

@@ -202,6 +202,36 @@ fn small_packets_survive_a_last_mile_that_loses_two_percent() {
 }
 
 #[test]
+fn a_sparse_flow_is_protected_within_half_a_minute() {
+    let lossy = WorldConfig {
+        link: LinkConfig {
+            latency: Duration::from_millis(15),
+            loss: 0.02,
+            ..LinkConfig::PERFECT
+        },
+        ..WorldConfig::seeded(14)
+    };
+    let mut party = Party::with_players(World::new(lossy), 2);
+    let (host, player) = (party.hosts[0], party.players[0]);
+    for round in 0..9_900 {
+        // Thirty packets a second each way, for half a minute and then for five minutes that count.
+        let flow = 1 + u16::from(round >= 900);
+        party.world.send(player, Target::One(host), flow, 90);
+        party.world.send(host, Target::One(player), flow, 90);
+        party.world.run_for(Duration::from_micros(33_333));
+    }
+    party.world.settle();
+    for station in [host, player] {
+        let (due, got) = party.world.delivered(station, 2);
+        assert!(due >= 8_990, "{due}");
+        let lost = (due - got) as f64 / due as f64;
+        assert!(lost < 0.001, "{station:?} misses {} of {due}", due - got);
+    }
+    let result = party.world.verdict();
+    assert!(result.is_ok(), "{result:?}");
+}
+
+#[test]
 fn a_busy_lan_is_not_held_to_what_one_player_may_send() {
     let perfect = WorldConfig {
         link: LinkConfig::PERFECT,

@@ -186,7 +186,7 @@ impl<F: Forwarding> Node<F> {
         }
     }
 
-    /// The share of packets that the active path has lost within the last half minute, and whether small packets are sent twice for it.
+    /// The share of packets that the active path has lost a short while ago, and whether small packets are sent twice for it.
     pub fn loss(&self) -> (f64, bool) {
         (self.copies.loss(), self.copies.is_on())
     }

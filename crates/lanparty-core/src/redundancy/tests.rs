@@ -36,6 +36,43 @@ fn a_single_loss_is_chance_and_silence_proves_nothing() {
 }
 
 #[test]
+fn a_sparse_flow_after_a_sound_download_is_protected_soon() {
+    let mut leg = Leg::new();
+    leg.run(60, 5000, 0);
+    let mut seconds = 0;
+    while !leg.redundancy.is_on() {
+        // Thirty packets a second, of which 2 % are lost.
+        let lost = (seconds + 1) * 30 / 50 - seconds * 30 / 50;
+        leg.run(1, 30, lost);
+        seconds += 1;
+        assert!(seconds <= 25, "still off");
+    }
+}
+
+#[test]
+fn second_copies_come_before_third_ones() {
+    let mut leg = Leg::new();
+    leg.run(10, 1000, 20);
+    let (mut firsts, mut copies) = (0, 0);
+    for number in 0..20_000_u16 {
+        // 200 kB a second in many flows: second copies can be paid, third ones cannot.
+        leg.now += MS / 2;
+        leg.redundancy
+            .push(leg.now, Class::Interactive, flow(number), 100, &1);
+        firsts += 1;
+        while leg.redundancy.poll(leg.now).is_some() {
+            copies += 1;
+        }
+    }
+    assert!(
+        copies > firsts - 50,
+        "{copies} of {firsts}: each has its second copy"
+    );
+    let most = (f64::from(firsts) * COST * 100.0 + 10.0 * FLOOR + SAVED) / 100.0;
+    assert!(f64::from(copies) <= most, "{copies}");
+}
+
+#[test]
 fn another_connection_starts_afresh() {
     let mut leg = Leg::new();
     leg.run(10, 1000, 20);
