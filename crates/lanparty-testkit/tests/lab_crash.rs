@@ -67,7 +67,8 @@ fn what_outlives_a_killed_client_is_undone_by_the_next_start_before_anything_els
 }
 
 /// Stands for NetworkManager, which is found by its name and told by SIGHUP to read its configuration again. Its file of things
-/// left alone is a change that does not go with the TAP, as all the others do.
+/// left alone is a change that does not go with the TAP, as all the others do. A shell cannot trap what was ignored when it began,
+/// as SIGHUP is under `nohup`.
 fn start_network_manager(machine: &Machine) -> Process {
     machine
         .shell("mkdir -p /run/NetworkManager/conf.d; : > /run/reloads; cp /bin/bash /run/NetworkManager/NetworkManager")
@@ -76,7 +77,13 @@ fn start_network_manager(machine: &Machine) -> Process {
     let mut process = machine
         .spawn(
             "NetworkManager",
-            &["/run/NetworkManager/NetworkManager", "-c", script],
+            &[
+                "env",
+                "--default-signal=HUP",
+                "/run/NetworkManager/NetworkManager",
+                "-c",
+                script,
+            ],
         )
         .unwrap();
     process.wait_for_log("ready", LIMIT).unwrap();
