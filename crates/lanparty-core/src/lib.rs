@@ -10,6 +10,7 @@ pub mod ecn;
 pub mod fragment;
 pub mod guard;
 pub mod host;
+pub mod lan;
 pub mod mss;
 pub mod node;
 pub mod redundancy;

@@ -15,6 +15,8 @@ mod handshake;
 mod parcel;
 #[path = "../../../fuzz/bodies/segment.rs"]
 mod segment;
+#[path = "../../../fuzz/bodies/shape.rs"]
+mod shape;
 
 #[test]
 fn fragment_seeds_hold() {
@@ -44,6 +46,11 @@ fn parcel_seeds_hold() {
 #[test]
 fn segment_seeds_hold() {
     replay("segment", segment::run);
+}
+
+#[test]
+fn shape_seeds_hold() {
+    replay("shape", shape::run);
 }
 
 fn replay(target: &str, run: fn(&[u8])) {

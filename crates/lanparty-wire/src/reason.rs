@@ -128,10 +128,14 @@ drop_reasons! {
     DhcpServer = "dhcp_server", Filtered;
     /// A DHCPv6 server's or relay's message from a remote member.
     Dhcpv6Server = "dhcpv6_server", Filtered;
-    /// A router advertisement from a remote member.
+    /// A router advertisement from a remote member, or one of IPv4 for it.
     RouterAdvertisement = "router_advertisement", Filtered;
-    /// An IPv6 redirect from a remote member.
+    /// An IPv6 redirect, from a remote member or for one.
     Ipv6Redirect = "ipv6_redirect", Filtered;
+    /// An IPv4 redirect for a remote member, whose routes it would turn.
+    Ipv4Redirect = "ipv4_redirect", Filtered;
+    /// A DHCP reply or router advertisement of the LAN that cannot be cleared of what would move a member's internet.
+    Unshapable = "unshapable", Filtered;
     /// An IPv6 fragment from a remote member.
     Ipv6Fragment = "ipv6_fragment", Filtered;
     /// An IPv4 fragment from a remote member that hides its upper header.

@@ -21,7 +21,7 @@ use lanparty_wire::{Class, DropReason, ETHERNET_HEADER_LEN, Frame, Mac, Offload}
 
 use classify::Flows;
 pub(crate) use limits::{Bucket, ByteBucket};
-pub(crate) use packet::{Network, Packet, Upper, protocol, word};
+pub(crate) use packet::{Ip, Link, Network, Packet, Upper, protocol, word};
 
 pub use classify::class_of;
 pub use flow::flow_hash;
@@ -82,6 +82,15 @@ impl Guard {
     /// # Errors
     /// Why it goes no further. Frames refused by a filter take nothing from the limits.
     pub fn admit(&mut self, now: Instant, frame: Frame<'_>) -> Result<Class, DropReason> {
+        self.admit_packet(now, frame).map(|(class, _)| class)
+    }
+
+    /// The same, with the packet as it was parsed for that.
+    pub(crate) fn admit_packet<'a>(
+        &mut self,
+        now: Instant,
+        frame: Frame<'a>,
+    ) -> Result<(Class, Packet<'a>), DropReason> {
         let packet = Packet::parse(frame)?;
         let segments = Segments::count(frame)?;
         let from_member = self.check_source(packet.source)?;
@@ -90,7 +99,7 @@ impl Guard {
         let now = now.saturating_duration_since(self.epoch);
         let class = self.flows.class_of(now, &packet, segments.bytes);
         self.take(now, class, packet.is_flood(), &segments)?;
-        Ok(class)
+        Ok((class, packet))
     }
 
     /// Decides about an admitted frame whose destination nobody has seen yet.

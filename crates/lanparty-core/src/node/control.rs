@@ -20,6 +20,7 @@ impl<F: Forwarding> Node<F> {
     pub fn handle_control(&mut self, now: Instant, message: &Message) {
         self.take_control(now, message);
         self.flush_sealing(now);
+        self.drain_lan(now);
     }
 
     fn take_control(&mut self, now: Instant, message: &Message) {
@@ -69,9 +70,7 @@ impl<F: Forwarding> Node<F> {
         let was = self.lan_link.replace(up);
         self.tell_relay(Message::LanLink { member: None, up });
         if up && was == Some(false) {
-            for mac in self.cam.all(now) {
-                self.refresh(mac, RefreshReason::LinkUp);
-            }
+            self.refresh_all(now);
         }
     }
 
@@ -81,6 +80,9 @@ impl<F: Forwarding> Node<F> {
         }
         self.switch.clear();
         self.cam.clear();
+        if let Some(lan) = &mut self.lan {
+            lan.room_entered(now);
+        }
         self.me = Some(Me {
             id: welcome.member,
             incarnation: welcome.incarnation,
@@ -154,6 +156,9 @@ impl<F: Forwarding> Node<F> {
             (Role::Gateway, Role::Client, Some(mac)) => {
                 self.cam.add(now, member.id, mac);
                 self.refresh(mac, RefreshReason::PeerJoined);
+                if let Some(lan) = &mut self.lan {
+                    lan.member_came(now, member);
+                }
             }
             (Role::Client | Role::Gateway, Role::Client | Role::Gateway, _) => {}
         }
@@ -163,6 +168,9 @@ impl<F: Forwarding> Node<F> {
     fn depart(&mut self, now: Instant, member: Member, reason: LeaveReason) {
         self.switch.remove(member.id, member.mac);
         self.cam.remove(member.id);
+        if let Some(lan) = &mut self.lan {
+            lan.member_left(now, &member);
+        }
         let gateway = member.role == Role::Gateway;
         self.tell_left(now, member, reason);
         if gateway {

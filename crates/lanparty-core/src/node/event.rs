@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::lan::addresses;
 use lanparty_wire::{
     LeaveReason, Mac, MemberId,
     control::{Member, Message, Mode},
@@ -12,7 +13,7 @@ use lanparty_wire::{
 pub enum Output {
     /// To be sent on the control stream.
     Control(Message),
-    /// A frame of our own for the device (the LAN gateway's address-table refresh).
+    /// A frame of our own for the device (the LAN gateway's: address-table refreshes, and what [`crate::lan`] has to say).
     Inject(Vec<u8>),
     /// Something that a user or a log would notice.
     Event(Event),
@@ -48,6 +49,8 @@ pub enum Event {
     /// What another member has written to us under the keys that we share with it; see [`super::Node::write_note`]. For the shell,
     /// not for a person.
     Note { from: MemberId, bytes: Vec<u8> },
+    /// What the LAN gateway's address helper has done.
+    Addresses(addresses::News),
     /// A frame goes out on the LAN so that its switches know where a member's address is.
     CamRefresh { mac: Mac, reason: RefreshReason },
 }
@@ -87,6 +90,8 @@ pub enum Wake {
     CamRefresh,
     /// Broadcasts have gone one way only for long enough to say so.
     Broadcast,
+    /// Something of the LAN gateway's own is due; see [`crate::lan`].
+    Lan,
     /// Keys are to be agreed on, told, or replaced.
     Keys,
 }

@@ -19,6 +19,7 @@ mod cam;
 mod control;
 mod counters;
 mod event;
+mod lan;
 mod leg;
 mod log;
 mod paths;
@@ -55,6 +56,7 @@ use self::{
 };
 use crate::{
     guard::{Guard, Limits, Origin},
+    lan::{Lan, LanConfig},
     redundancy::{self, Redundancy},
     scheduler::FlowId,
     seal::Sealing,
@@ -115,6 +117,8 @@ pub struct Node<F = Switch> {
     copies: Redundancy<Bytes>,
     prober: Option<Prober>,
     cam: CamRefresh,
+    /// Present at a LAN gateway.
+    lan: Option<Lan>,
     broadcast: BroadcastWatch,
     /// A LAN gateway's own link.
     lan_link: Option<bool>,
@@ -154,6 +158,7 @@ impl<F: Forwarding> Node<F> {
             copies: Redundancy::new(redundancy::Mode::default()),
             prober: None,
             cam: CamRefresh::default(),
+            lan: (config.role == Role::Gateway).then(|| Lan::new(LanConfig::default())),
             broadcast: BroadcastWatch::default(),
             lan_link: None,
             told_gateway: None,
@@ -227,6 +232,10 @@ impl<F: Forwarding> Node<F> {
         }
         let news = self.broadcast.poll(now);
         self.tell_broadcast(news);
+        if let Some(lan) = &mut self.lan {
+            lan.handle_timeout(now);
+            self.drain_lan(now);
+        }
         self.send_probe(now);
         self.seal_timeout(now);
     }
@@ -286,6 +295,7 @@ impl<F: Forwarding> Node<F> {
             (probe, Wake::Probe),
             (self.cam.due(), Wake::CamRefresh),
             (self.broadcast.due(), Wake::Broadcast),
+            (self.lan.as_ref().and_then(Lan::poll_timeout), Wake::Lan),
             (self.sealing.as_ref().and_then(|sealing| sealing.due), Wake::Keys),
         ]
         .into_iter()

@@ -17,7 +17,9 @@ use super::{
     transmit::Label,
 };
 use crate::{
-    ecn, guard, mss,
+    ecn, guard,
+    lan::Pass,
+    mss,
     switch::{Egress, Forwarding, Port},
 };
 
@@ -44,7 +46,9 @@ impl<F: Forwarding> Node<F> {
     ) -> Result<Delivery<'a>, DropReason> {
         self.counters.datagrams_in += 1;
         self.counters.bytes_in += datagram.len() as u64;
-        match self.receive(now, path, datagram) {
+        let received = self.receive(now, path, datagram);
+        self.drain_lan(now);
+        match received {
             Ok(Place::Nowhere) => Ok(Delivery::Nothing),
             Ok(Place::Datagram) => Ok(Delivery::Frame(&datagram[HEADER_LEN..])),
             Ok(Place::Buffer) => Ok(Delivery::Frame(&self.buffer)),
@@ -169,7 +173,16 @@ impl<F: Forwarding> Node<F> {
         if peer.is_spectator() && !guard::spectator_may_send(frame) {
             return Err(DropReason::Spectator);
         }
-        peer.guard.admit(now, Frame::plain(frame))?;
+        let (_, packet) = peer.guard.admit_packet(now, Frame::plain(frame))?;
+        let pass = match &mut self.lan {
+            None => Pass::AsItIs,
+            Some(lan) => lan.toward_lan(now, from, &packet)?,
+        };
+        let frame = match &pass {
+            Pass::AsItIs => frame,
+            Pass::Changed(bytes) => bytes,
+            Pass::Taken => return Ok(Place::Nowhere),
+        };
         match self
             .switch
             .forward(now, Port::Member(from), Frame::plain(frame))?
@@ -183,7 +196,8 @@ impl<F: Forwarding> Node<F> {
         }
         let budget = self.paths.lasting_budget(now).min(peer.leg.lasting_budget(now));
         self.note_delivered(now, from, frame);
-        if frame.len() >= MIN_FRAME_LEN && !congested && !may_open_tcp(frame) {
+        let is_own = pass == Pass::AsItIs;
+        if is_own && frame.len() >= MIN_FRAME_LEN && !congested && !may_open_tcp(frame) {
             return Ok(Place::Datagram);
         }
         self.buffer.clear();

@@ -8,7 +8,9 @@ use lanparty_wire::{Destination, DropReason, EtherView, Frame, Kind, Offload, co
 
 use super::{Node, log, transmit::Label};
 use crate::{
-    guard, mss, segment,
+    guard,
+    lan::Pass,
+    mss, segment,
     switch::{Egress, Forwarding, Port},
 };
 
@@ -18,10 +20,12 @@ impl<F: Forwarding> Node<F> {
     /// # Errors
     /// Why it goes no further; counted already.
     pub fn handle_frame(&mut self, now: Instant, frame: Frame<'_>) -> Result<(), DropReason> {
-        self.forward(now, frame).inspect_err(|&reason| {
+        let result = self.forward(now, frame).inspect_err(|&reason| {
             self.counters.drops.count(reason);
             self.drop_log.frame(now, frame.bytes, reason);
-        })
+        });
+        self.drain_lan(now);
+        result
     }
 
     fn forward(&mut self, now: Instant, frame: Frame<'_>) -> Result<(), DropReason> {
@@ -35,8 +39,8 @@ impl<F: Forwarding> Node<F> {
         if self.is_spectator() && !guard::spectator_may_send(frame.bytes) {
             return Err(DropReason::Spectator);
         }
-        let class = self.guard.admit(now, frame)?;
-        let destination = match self.switch.forward(now, Port::Device, frame)? {
+        let (class, packet) = self.guard.admit_packet(now, frame)?;
+        let mut destination = match self.switch.forward(now, Port::Device, frame)? {
             Egress::Flood => Destination::Flood,
             Egress::Member(member) => Destination::Member(member),
             Egress::UnknownVia(gateway) => {
@@ -44,6 +48,15 @@ impl<F: Forwarding> Node<F> {
                 Destination::Member(gateway)
             }
             Egress::Device | Egress::UnknownOnLan => return Err(DropReason::Reflection),
+        };
+        let pass = match &mut self.lan {
+            None => Pass::AsItIs,
+            Some(lan) => lan.toward_room(now, &packet, &mut destination)?,
+        };
+        let frame = match &pass {
+            Pass::AsItIs => frame,
+            Pass::Changed(bytes) => Frame::plain(bytes),
+            Pass::Taken => return Ok(()),
         };
         let label = Label {
             kind: Kind::Frame,
@@ -57,7 +70,7 @@ impl<F: Forwarding> Node<F> {
     }
 
     /// Queues every segment of `frame`, and returns how many there were.
-    fn queue(&mut self, now: Instant, label: Label, frame: Frame<'_>) -> Result<u64, DropReason> {
+    pub(super) fn queue(&mut self, now: Instant, label: Label, frame: Frame<'_>) -> Result<u64, DropReason> {
         let (budget, lasting) = self.budgets_to(now, label.destination);
         let largest = match frame.offload {
             // What TCP sent as one is cut to fit; anything else is what its sender made it.

@@ -1,7 +1,9 @@
 //! Nodes that talk to each other through a room that forwards and nothing else.
 
+mod addresses;
 mod frames;
 mod hostile;
+mod lan;
 mod membership;
 mod room;
 mod sealed;

@@ -1,0 +1,206 @@
+//! What a LAN gateway's node does besides switching: it stands between the party's network and the room, and adapts the one to the other.
+//!
+//! [`Lan`] is the house, and each thing that it does is an inhabitant with a file of its own, without any I/O. A [`Node`](crate::node::Node) of
+//! that role owns it and asks it at two doors, behind guard and source check:
+//!
+//! * `Lan::toward_room`, for what the LAN says to members, once it is clear to whom;
+//! * `Lan::toward_lan`, for what a member says, before it is looked up where it goes.
+//!
+//! An inhabitant lets a frame pass, changes the copy that passes, takes it, or refuses it with a [`DropReason`]; at the first door it may name
+//! another destination as well. What it has to say of itself it leaves as an [`Effect`]: a frame for the LAN, for one member or for all
+//! of them, or news. Its timers go into [`Lan::poll_timeout`] and [`Lan::handle_timeout`], and who is in the room comes by
+//! `Lan::member_came` and `Lan::member_left`.
+//!
+//! The doors see the packet as the guard has parsed it. What is TCP, or UDP to ports that no inhabitant speaks on, must cost a comparison or
+//! two: `Concern` decides that, and is the place where the next inhabitant says what it wants to see.
+//!
+//! | inhabitant | what it does |
+//! |---|---|
+//! | [`addresses`] | gives members addresses where no DHCP server does |
+//! | [`shape`] | takes out of the LAN's announcements what would move a member's internet into the tunnel |
+
+pub mod addresses;
+mod concern;
+pub mod shape;
+
+use std::{collections::VecDeque, time::Instant};
+
+use lanparty_wire::{Destination, DropReason, Mac, MemberId, control::Member, host::Prefix};
+
+use crate::{guard::Packet, node::Event};
+use addresses::{Addresses, Helper, Leases};
+use concern::Concern;
+
+/// What the host wants of its LAN gateway.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct LanConfig {
+    /// Members may take the LAN's way to the internet: nothing is taken out of what the LAN announces.
+    pub internet: bool,
+    /// What members get where no DHCP server gives them addresses.
+    pub addresses: Option<Addresses>,
+    /// What was handed out before.
+    pub leases: Leases,
+}
+
+/// The interface that the LAN's cable is in, as this machine uses it itself.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Station {
+    /// Its address; `None` until the shell has told.
+    pub mac: Option<Mac>,
+    /// With the length of its network.
+    pub addresses: Vec<Prefix>,
+}
+
+/// What an inhabitant has to say of itself.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Effect {
+    /// A whole frame for the LAN.
+    ToLan(Vec<u8>),
+    /// A whole frame for one member. It has passed no door, and no guard of ours.
+    ToMember(MemberId, Vec<u8>),
+    /// A whole frame for every other member.
+    ToRoom(Vec<u8>),
+    /// What a user would notice.
+    Tell(Event),
+}
+
+/// What waits to be done. Drained by the node after every input, which is its bound: one input makes a few.
+type Effects = VecDeque<Effect>;
+
+/// What becomes of a frame at a door.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Pass {
+    AsItIs,
+    /// This one goes on instead, finished and whole.
+    Changed(Vec<u8>),
+    /// An inhabitant has it, and it goes no further.
+    Taken,
+}
+
+/// Everything that only a LAN gateway's node has.
+#[derive(Debug)]
+pub struct Lan {
+    /// See [`LanConfig::internet`].
+    internet: bool,
+    station: Station,
+    helper: Option<Helper>,
+    effects: Effects,
+}
+
+impl Lan {
+    /// A house in which nothing has happened yet.
+    pub fn new(config: LanConfig) -> Lan {
+        Lan {
+            internet: config.internet,
+            station: Station::default(),
+            helper: config.addresses.map(|wanted| Helper::new(wanted, config.leases)),
+            effects: Effects::new(),
+        }
+    }
+
+    /// What this machine's own interface on the LAN is from now on.
+    pub fn set_station(&mut self, _now: Instant, station: Station) {
+        self.station = station;
+        if let Some(helper) = &mut self.helper {
+            helper.set_station(&self.station, &mut self.effects);
+        }
+    }
+
+    /// What this machine's own interface on the LAN is.
+    pub fn station(&self) -> &Station {
+        &self.station
+    }
+
+    /// The addresses that were handed out, for another LAN gateway to go on with; `None` without an address helper.
+    pub fn leases(&self) -> Option<&Leases> {
+        self.helper.as_ref().map(Helper::leases)
+    }
+
+    /// Goes on with the addresses that another LAN gateway has handed out.
+    pub fn adopt_leases(&mut self, leases: Leases) {
+        if let Some(helper) = &mut self.helper {
+            helper.adopt(leases);
+        }
+    }
+
+    /// A frame from the LAN that the guard has admitted, on its way to `destination`, which may be changed.
+    ///
+    /// # Errors
+    /// Why it goes to nobody.
+    pub(crate) fn toward_room(
+        &mut self,
+        now: Instant,
+        packet: &Packet<'_>,
+        _destination: &mut Destination,
+    ) -> Result<Pass, DropReason> {
+        let concern = Concern::of(packet);
+        match (&mut self.helper, concern) {
+            (Some(helper), Concern::Arp) => helper.hear_arp(now, packet, &mut self.effects),
+            (Some(helper), Concern::Dhcp) => helper.hear_server(packet, &mut self.effects),
+            (Some(_) | None, _) => {}
+        }
+        match concern {
+            Concern::None => Ok(Pass::AsItIs),
+            _ if self.internet => Ok(Pass::AsItIs),
+            concern => shape::shape(packet, concern),
+        }
+    }
+
+    /// A member's frame that its guard has admitted, on its way to the LAN.
+    ///
+    /// # Errors
+    /// Why it does not get there.
+    pub(crate) fn toward_lan(
+        &mut self,
+        now: Instant,
+        from: MemberId,
+        packet: &Packet<'_>,
+    ) -> Result<Pass, DropReason> {
+        match (&mut self.helper, Concern::of(packet)) {
+            (Some(helper), Concern::Arp) => helper.hear_arp(now, packet, &mut self.effects),
+            (Some(helper), Concern::Dhcp) => {
+                return Ok(helper.hear_client(now, from, packet, &mut self.effects));
+            }
+            (Some(_) | None, _) => {}
+        }
+        Ok(Pass::AsItIs)
+    }
+
+    /// We are in the room, perhaps again. Whoever is there is named anew by `Lan::member_came`.
+    pub(crate) fn room_entered(&mut self, _now: Instant) {
+        if let Some(helper) = &mut self.helper {
+            helper.room_entered();
+        }
+    }
+
+    /// A member is there, or has come anew.
+    pub(crate) fn member_came(&mut self, _now: Instant, member: &Member) {
+        if let (Some(helper), Some(mac)) = (&mut self.helper, member.mac) {
+            helper.member_came(member.id, mac);
+        }
+    }
+
+    /// A member is gone.
+    pub(crate) fn member_left(&mut self, _now: Instant, member: &Member) {
+        if let Some(helper) = &mut self.helper {
+            helper.member_left(member.id);
+        }
+    }
+
+    /// When [`Lan::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.helper.as_ref().and_then(Helper::poll_timeout)
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if let Some(helper) = &mut self.helper {
+            helper.handle_timeout(now, &mut self.effects);
+        }
+    }
+
+    /// What is to be sent or told.
+    pub(crate) fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+}

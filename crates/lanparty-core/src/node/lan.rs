@@ -1,0 +1,85 @@
+//! The node's side of [`Lan`]: what a LAN gateway's house wants sent is sent here.
+
+use std::time::Instant;
+
+use lanparty_wire::{Destination, DropReason, Frame, Kind, control::Role};
+
+use super::{
+    Node,
+    event::{Output, RefreshReason},
+    transmit::Label,
+};
+use crate::{
+    guard,
+    lan::{Effect, Lan, LanConfig, Station, addresses::Leases},
+    switch::Forwarding,
+};
+
+impl<F: Forwarding> Node<F> {
+    /// Says what the host wants; to be called before anything else happens. Means nothing to a client.
+    pub fn set_lan(&mut self, config: LanConfig) {
+        if self.config.role == Role::Gateway {
+            self.lan = Some(Lan::new(config));
+        }
+    }
+
+    /// What only a LAN gateway has.
+    pub fn lan(&self) -> Option<&Lan> {
+        self.lan.as_ref()
+    }
+
+    /// What this machine's own interface on the LAN is from now on.
+    pub fn lan_station(&mut self, now: Instant, station: Station) {
+        if let Some(lan) = &mut self.lan {
+            lan.set_station(now, station);
+            self.drain_lan(now);
+        }
+    }
+
+    /// Goes on with the addresses that another LAN gateway has handed out.
+    pub fn adopt_leases(&mut self, leases: Leases) {
+        if let Some(lan) = &mut self.lan {
+            lan.adopt_leases(leases);
+        }
+    }
+
+    /// Does what the inhabitants of the house have left to be done. Called after every input that they may have seen.
+    pub(super) fn drain_lan(&mut self, now: Instant) {
+        while let Some(effect) = self.lan.as_mut().and_then(Lan::poll_effect) {
+            match effect {
+                // Nobody hears it while the cable is out.
+                Effect::ToLan(_) if self.lan_link == Some(false) => {}
+                Effect::ToLan(frame) => self.outputs.push_back(Output::Inject(frame)),
+                Effect::ToMember(member, frame) => self.send_own(now, Destination::Member(member), &frame),
+                Effect::ToRoom(frame) => self.send_own(now, Destination::Flood, &frame),
+                Effect::Tell(event) => self.tell(event),
+            }
+        }
+    }
+
+    /// A frame of our own for the room.
+    fn send_own(&mut self, now: Instant, destination: Destination, frame: &[u8]) {
+        let label = Label {
+            kind: Kind::Frame,
+            class: guard::class_of(frame),
+            flow: guard::flow_hash(self.config.flow_key, frame),
+            destination,
+        };
+        let queued = if self.me.is_none() || self.paths.is_empty() {
+            Err(DropReason::NoPath)
+        } else {
+            self.queue(now, label, Frame::plain(frame))
+        };
+        match queued {
+            Ok(segments) => self.counters.frames_out += segments,
+            Err(reason) => self.counters.drops.count(reason),
+        }
+    }
+
+    /// Shows every member's address to the LAN's switches now, for instance because we have just become the one that injects for them.
+    pub fn refresh_all(&mut self, now: Instant) {
+        for mac in self.cam.all(now) {
+            self.refresh(mac, RefreshReason::LinkUp);
+        }
+    }
+}
