@@ -16,7 +16,7 @@ use lanparty_api::{
     cli::{self, CommonArgs, ExitCode, Failure},
     serve_status, socket_path,
 };
-use lanparty_core::{guard::Limits, host::never_carry, node::Event};
+use lanparty_core::{guard::Limits, host::never_carry, lan::LanConfig, node::Event};
 use lanparty_node::{
     EndpointConfig, EndpointError, EndpointEvent, EndpointHandle, SealedConfig, endpoint, first_status, say,
     tell_story,
@@ -124,6 +124,7 @@ fn endpoint_config(
             store: state_dir.join("known-relays.json"),
         },
         limits: Limits::default(),
+        lan: LanConfig::default(),
         avoid_interfaces,
     }
 }

@@ -3,6 +3,7 @@
 //! It opens the LAN before it joins the room, so that no player is told of a gateway that cannot bridge, and keeps only
 //! the privileges that packet sockets need.
 
+mod addresses;
 mod invitation;
 mod orders;
 mod run;

@@ -8,6 +8,10 @@ use lanparty_api::{
     serve_status, socket_path,
     status::InterfaceStatus,
 };
+use lanparty_core::{
+    lan::{LanConfig, Station},
+    node::Event,
+};
 use lanparty_node::{
     EndpointConfig, EndpointEvent, EndpointHandle, SealedConfig, endpoint, first_status, load_host, say,
     tell_story,
@@ -32,6 +36,7 @@ use tokio::{
 };
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::addresses;
 use crate::invitation::{self, Inviting};
 use crate::settings::{Party, Settings, party};
 
@@ -86,6 +91,11 @@ pub fn run(common: &CommonArgs, settings: Settings, state_dir: &Path) -> Result<
         identity,
         trust,
         limits: settings.limits.unwrap_or_default(),
+        lan: LanConfig {
+            internet: settings.lan_internet.unwrap_or(false),
+            addresses: settings.addresses,
+            leases: addresses::load(state.path()),
+        },
         avoid_interfaces: Vec::new(),
     };
     // One thread carries the frames and is woken by nobody else; what blocks happens on this one.
@@ -137,7 +147,7 @@ async fn bridge(
         endpoint(config, sealed, device, reopen, status.clone()).map_err(Failure::from)?;
     let told = tokio::spawn(tell_story(status.subscribe()));
     let running = tokio::spawn(endpoint.run());
-    steer(handle, inviting, &name, &status, &mut changes).await?;
+    steer(handle, inviting, &name, &status, &mut changes, state_dir).await?;
     let outcome = running
         .await
         .map_err(|error| Failure::new(ExitCode::Unexpected, error))?;
@@ -152,6 +162,7 @@ async fn steer(
     name: &str,
     status: &watch::Sender<Status>,
     transaction: &mut Transaction,
+    state_dir: &Path,
 ) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::new(ExitCode::Unexpected, error);
     let mut changes = Watch::immediate().map_err(failed)?;
@@ -159,14 +170,18 @@ async fn steer(
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
     let network = Network::open().map_err(|error| Failure::new(ExitCode::Unexpected, error))?;
-    let mut link = None;
+    let (mut link, mut station) = (None, None);
     let (mut trust, mut pin, mut is_invited) = (None, None, false);
     let mut typed = inviting.as_ref().map(|_| invitation::typed_lines());
     loop {
-        if let Some(now) = look(name, &network, status).await
-            && link.replace(now) != Some(now)
-        {
-            handle.lan_link(now).await;
+        if let Some((up, own)) = look(name, &network, status).await {
+            if station.as_ref() != Some(&own) {
+                station = Some(own.clone());
+                handle.station(own).await;
+            }
+            if link.replace(up) != Some(up) {
+                handle.lan_link(up).await;
+            }
         }
         tokio::select! {
             change = changes.changed() => {
@@ -185,6 +200,7 @@ async fn steer(
                     }
                 }
                 Some(EndpointEvent::Waiting(identity)) => invitation::announce(&handle, identity).await,
+                Some(EndpointEvent::Node(Event::Addresses(news))) => addresses::handle(state_dir, &news),
                 Some(event) => tracing::debug!(?event, "endpoint"),
                 None => return Ok(()),
             },
@@ -225,8 +241,9 @@ fn switch_offloads_off(name: &str, transaction: &mut Transaction) {
     }
 }
 
-/// Whether the LAN's cable has a link; `None` if the system does not tell. Puts what was seen into the status.
-async fn look(name: &str, network: &Network, status: &watch::Sender<Status>) -> Option<bool> {
+/// Whether the LAN's cable has a link, and what this machine is on the LAN; `None` if the system does not tell. Puts what was seen into
+/// the status.
+async fn look(name: &str, network: &Network, status: &watch::Sender<Status>) -> Option<(bool, Station)> {
     let snapshot = network
         .snapshot()
         .await
@@ -242,7 +259,13 @@ async fn look(name: &str, network: &Network, status: &watch::Sender<Status>) -> 
         endpoint.interface = Some(shown);
         changed
     });
-    Some(link)
+    let own = snapshot.link_named(name);
+    let addresses = own.into_iter().flat_map(|link| snapshot.addresses_of(link.index));
+    let station = Station {
+        mac: own.and_then(|link| link.mac),
+        addresses: addresses.map(|address| address.address).collect(),
+    };
+    Some((link, station))
 }
 
 fn host_name() -> String {

@@ -7,7 +7,7 @@ use lanparty_api::{
     cli::{CommonArgs, EXIT_CODES_HELP, ExitCode, Failure, StatusArgs},
     layer,
 };
-use lanparty_core::guard::Limits;
+use lanparty_core::{guard::Limits, lan::addresses::Addresses};
 use lanparty_quic::Pin;
 use lanparty_wire::{RelayAddress, RelayToken, RoomCode, mtu};
 use serde::Deserialize;
@@ -23,6 +23,9 @@ Examples:
   Open the open room ABCD, which whoever knows the code can join:
     lanparty-gateway --iface eth0 --room ABCD --relay relay.example.org
 
+  On a LAN without a DHCP server, give players addresses of a range that nobody there uses:
+    lanparty-gateway --iface eth0 --relay relay.example.org --addresses 10.73.42.100-10.73.42.149/24
+
   See who is there and what was dropped:
     lanparty-gateway status
 
@@ -35,6 +38,9 @@ Without --room the room is sealed: frames are encrypted from player to player, o
 the relay cannot read anything. It belongs to the key in the state dir, and is the same room at the next start.
 While a sealed room is open, type orders, or pipe them in: who, waiting, approve, deny, kick, ban, unban, role, name, ask, invite,
 invites, revoke; help explains them.
+
+Players keep their own way to the internet and their own name servers: what would change them is taken out of the LAN's DHCP replies and
+router announcements on their way to players, unless --lan-internet is given.
 
 A room with a code is open: whoever knows the code can join, and the relay's operator could read its frames.
 ";
@@ -106,6 +112,13 @@ pub struct Settings {
     /// The MTU inside; smaller drops larger frames instead of cutting them in two [default: 1500]
     #[arg(long, value_name = "BYTES", env = "LANPARTY_MTU", value_parser = clap::value_parser!(u16).range(i64::from(mtu::MIN_MTU)..=i64::from(mtu::DEFAULT_MTU)))]
     pub mtu: Option<u16>,
+    /// Give players addresses where no DHCP server does: a range such as 10.73.42.100-10.73.42.149/24, or auto
+    #[arg(long, value_name = "RANGE", env = "LANPARTY_ADDRESSES")]
+    pub addresses: Option<Addresses>,
+    /// Leave in DHCP replies and router announcements what sends players' internet through the party's router
+    #[arg(long, value_name = "BOOL", env = "LANPARTY_LAN_INTERNET", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true)]
+    pub lan_internet: Option<bool>,
     /// What each remote member may send to the LAN, by class
     #[arg(skip)]
     pub limits: Option<Limits>,
@@ -124,6 +137,8 @@ layer!(Settings {
     approve,
     qr,
     mtu,
+    addresses,
+    lan_internet,
     limits
 });
 

@@ -1,6 +1,6 @@
 //! What an endpoint is told at its start.
 
-use lanparty_core::guard::Limits;
+use lanparty_core::{guard::Limits, lan::LanConfig};
 use lanparty_quic::{Identity, Trust};
 use lanparty_wire::{Mac, RelayAddress, RelayToken, RoomId, control::Role};
 
@@ -23,6 +23,8 @@ pub struct EndpointConfig {
     pub identity: Identity,
     pub trust: Trust,
     pub limits: Limits,
+    /// What the host wants of a LAN gateway; means nothing to a client.
+    pub lan: LanConfig,
     /// Interfaces that must never carry the relay's connection, because their frames go through it. If there is any, the
     /// socket is bound to the physical interface that leads to the relay.
     pub avoid_interfaces: Vec<String>,

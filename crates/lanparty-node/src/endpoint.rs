@@ -15,6 +15,7 @@ use bytes::Bytes;
 use lanparty_api::{DropLog, Status};
 use lanparty_core::{
     admission::Host,
+    lan::Station,
     node::{Event, Node, NodeConfig, Output},
     session::Session,
 };
@@ -103,6 +104,7 @@ pub enum EndpointError {
 pub(crate) enum Command {
     NetworkChanged,
     LanLink(bool),
+    Station(Station),
     Shutdown(LeaveReason),
     Host(HostTask),
 }
@@ -137,8 +139,10 @@ where
     let sealed = sealed
         .map(|sealed| sealed::prepare(&config, sealed))
         .transpose()?;
+    let lan = config.lan.clone();
     let uplinks = Uplinks::new(config, rand::random()).map_err(EndpointError::Untrusted)?;
-    let node = Node::new(node, now);
+    let mut node = Node::new(node, now);
+    node.set_lan(lan);
     let (node, sealed) = match sealed {
         Some((sealing, sealed)) => (node.sealed(&sealing, now), Some(sealed)),
         None => (node, None),
@@ -198,6 +202,11 @@ impl EndpointHandle {
     pub async fn lan_link(&self, up: bool) {
         // An endpoint that has stopped needs no news.
         let _ = self.commands.send(Command::LanLink(up)).await;
+    }
+
+    /// What this machine's own interface on the LAN is, for a LAN gateway.
+    pub async fn station(&self, station: Station) {
+        let _ = self.commands.send(Command::Station(station)).await;
     }
 
     /// Says goodbye and ends [`Endpoint::run`].
@@ -295,6 +304,9 @@ where
                 }
                 Woken::Command(Some(Command::NetworkChanged)) => self.network_changed().await,
                 Woken::Command(Some(Command::LanLink(up))) => self.node.lan_link(Instant::now(), up),
+                Woken::Command(Some(Command::Station(station))) => {
+                    self.node.lan_station(Instant::now(), station);
+                }
                 Woken::Command(Some(Command::Host(task))) => self.with_host(task),
                 Woken::Control(message) => self.handle_control(Instant::now(), message)?,
                 Woken::Dialed(result) => self.handle_dialed(Instant::now(), *result)?,
