@@ -56,7 +56,8 @@ pub struct PartyLan {
     /// A host that runs games, on `eth0`; on the far switch if there are two.
     pub games: Machine,
     two_switches: bool,
-    dnsmasq: Process,
+    options: DhcpOptions,
+    dnsmasq: Option<Process>,
 }
 
 impl PartyLan {
@@ -86,12 +87,13 @@ impl PartyLan {
             machine.run(&format!("ip address add {address}/24 broadcast + dev eth0"))?;
         }
         games.run(&format!("ip route add default via {DHCP_SERVER}"))?;
-        let dnsmasq = start_dnsmasq(&dhcp, options)?;
+        let dnsmasq = Some(start_dnsmasq(&dhcp, options)?);
         Ok(Self {
             switch,
             dhcp,
             games,
             two_switches,
+            options: options.clone(),
             dnsmasq,
         })
     }
@@ -155,9 +157,21 @@ impl PartyLan {
         })
     }
 
+    /// Makes it a LAN without a DHCP server.
+    pub fn stop_dhcp(&mut self) {
+        self.dnsmasq = None;
+    }
+
+    /// A DHCP server appears, as the lab has described it.
+    pub fn start_dhcp(&mut self) -> Result<(), LabError> {
+        self.dnsmasq = None;
+        self.dnsmasq = Some(start_dnsmasq(&self.dhcp, &self.options)?);
+        Ok(())
+    }
+
     /// What the DHCP server has logged.
     pub fn dhcp_log(&self) -> String {
-        self.dnsmasq.log()
+        self.dnsmasq.as_ref().map(Process::log).unwrap_or_default()
     }
 
     /// The names of the bridges.
