@@ -1,6 +1,7 @@
 //! Dialling a relay: handshake, trust, hello, and the relay's yes or no.
 
-mod look_up;
+mod by_number;
+mod path;
 
 use std::{
     io,
@@ -11,7 +12,7 @@ use std::{
 };
 
 use lanparty_wire::{
-    RejectReason, RelayAddress,
+    RejectReason, RelayAddress, RoomId, ShortNumber,
     control::{self, Hello, Message, Welcome},
     mtu,
 };
@@ -20,6 +21,8 @@ use quinn_proto::{
     crypto::rustls::QuicClientConfig,
 };
 use rustls::{client::Resumption, crypto::CryptoProvider};
+
+pub use path::Path;
 
 use crate::{
     ControlReceiver, ControlSender, Engine, Identity, Link, PathClosed, Pin, RecvError, SegmentationOffload,
@@ -173,6 +176,18 @@ impl Dialer {
         remote: SocketAddr,
         hello: &Hello,
     ) -> Result<(Path, Welcome), DialError> {
+        let (path, welcome, _) = self.dial_room(socket, remote, None, hello).await?;
+        Ok((path, welcome))
+    }
+
+    /// The room of `number` if there is one, else that of `hello`.
+    async fn dial_room(
+        &self,
+        socket: UdpSocket,
+        remote: SocketAddr,
+        number: Option<ShortNumber>,
+        hello: &Hello,
+    ) -> Result<(Path, Welcome, RoomId), DialError> {
         let mut engine = Engine::new(
             0,
             1,
@@ -188,20 +203,20 @@ impl Dialer {
         ));
         let link = self.connect(&mut engine, remote, &verifier)?;
         let joined = {
-            let join = self.join(&link, remote, hello, &verifier);
+            let join = self.join(&link, remote, number, hello, &verifier);
             engine.drive_until(join).await
         };
         match joined {
-            Ok((sender, receiver, (trust, pin), welcome)) => {
+            Ok((greeted, trust, pin)) => {
                 let path = Path {
                     engine,
                     link,
-                    sender,
-                    receiver,
+                    sender: greeted.sender,
+                    receiver: greeted.receiver,
                     trust,
                     pin,
                 };
-                Ok((path, welcome))
+                Ok((path, greeted.welcome, greeted.room))
             }
             Err(error) => {
                 // The relay is told that nobody waits for it any more, which needs a moment of driving.
@@ -232,9 +247,10 @@ impl Dialer {
         &self,
         link: &Link,
         remote: SocketAddr,
+        number: Option<ShortNumber>,
         hello: &Hello,
         verifier: &Arc<RelayVerifier>,
-    ) -> Result<(ControlSender, ControlReceiver, (TrustOutcome, Pin), Welcome), DialError> {
+    ) -> Result<(Greeted, TrustOutcome, Pin), DialError> {
         match tokio::time::timeout(self.timeout, connected(link)).await {
             Err(_) => return Err(DialError::NoAnswer(remote)),
             Ok(Err(error)) => return Err(self.refused(remote, error, verifier.verdict())),
@@ -243,7 +259,9 @@ impl Dialer {
         let Some(Verdict::Trusted(outcome, shown)) = verifier.verdict() else {
             return Err(DialError::Protocol("it showed no certificate".into()));
         };
-        self.anchors.remember(&self.relay, outcome, shown)?;
+        if number.is_none() {
+            self.anchors.remember(&self.relay, outcome, shown)?;
+        }
         let budget = link.budget();
         if budget == 0 {
             return Err(DialError::NoDatagrams(self.relay.clone()));
@@ -255,9 +273,9 @@ impl Dialer {
             budget,
             ..hello.clone()
         };
-        let greeted = tokio::time::timeout(self.timeout, self.greet(link, hello)).await;
-        let (sender, receiver, welcome) = greeted.map_err(|_| DialError::NoAnswer(remote))??;
-        Ok((sender, receiver, (outcome, shown), welcome))
+        let greeted = tokio::time::timeout(self.timeout, self.greet(link, number, hello)).await;
+        let greeted = greeted.map_err(|_| DialError::NoAnswer(remote))??;
+        Ok((greeted, outcome, shown))
     }
 
     fn client_config(&self, verifier: &Arc<RelayVerifier>) -> Result<ClientConfig, DialError> {
@@ -281,17 +299,27 @@ impl Dialer {
     async fn greet(
         &self,
         link: &Link,
-        hello: Hello,
-    ) -> Result<(ControlSender, ControlReceiver, Welcome), DialError> {
+        number: Option<ShortNumber>,
+        mut hello: Hello,
+    ) -> Result<Greeted, DialError> {
         let mut sender = ControlSender::new(link.clone());
         let mut receiver = ControlReceiver::new(link.clone());
+        if let Some(number) = number {
+            hello.room = self.find(&mut sender, &mut receiver, number).await?;
+        }
+        let room = hello.room.clone();
         match sender.send(&Message::Hello(hello)).await {
             Ok(()) => {}
             Err(SendError::Closed(closed)) => return Err(self.early_end(closed)),
             Err(SendError::Encode(error)) => return Err(DialError::Protocol(error.to_string())),
         }
         match receiver.recv().await {
-            Ok(Some(Message::Welcome(welcome))) => Ok((sender, receiver, welcome)),
+            Ok(Some(Message::Welcome(welcome))) => Ok(Greeted {
+                sender,
+                receiver,
+                welcome,
+                room,
+            }),
             Ok(Some(Message::Reject { reason, detail })) => Err(DialError::Rejected(reason, detail)),
             Ok(_) => Err(DialError::Protocol("its first message is no answer".into())),
             Err(RecvError::Closed(closed)) => Err(self.early_end(closed)),
@@ -356,6 +384,14 @@ impl Dialer {
     }
 }
 
+/// What the relay has let in, and where.
+struct Greeted {
+    sender: ControlSender,
+    receiver: ControlReceiver,
+    welcome: Welcome,
+    room: RoomId,
+}
+
 async fn connected(link: &Link) -> Result<(), ConnectionError> {
     link.mailbox()
         .wait(|letters| match &letters.closed {
@@ -364,37 +400,4 @@ async fn connected(link: &Link) -> Result<(), ConnectionError> {
             None => None,
         })
         .await
-}
-
-/// A joined connection, and the engine that its owner drives from now on.
-#[derive(Debug)]
-pub struct Path {
-    engine: Engine,
-    link: Link,
-    sender: ControlSender,
-    receiver: ControlReceiver,
-    trust: TrustOutcome,
-    pin: Pin,
-}
-
-impl Path {
-    /// Why the relay was trusted.
-    pub fn trust(&self) -> TrustOutcome {
-        self.trust
-    }
-
-    /// The relay's key, as it has shown it.
-    pub fn pin(&self) -> Pin {
-        self.pin
-    }
-
-    /// State of the connection.
-    pub fn link(&self) -> &Link {
-        &self.link
-    }
-
-    /// The parts. The engine belongs to the loop that carries the frames; different tasks may own the others.
-    pub fn split(self) -> (Engine, Link, ControlSender, ControlReceiver) {
-        (self.engine, self.link, self.sender, self.receiver)
-    }
 }

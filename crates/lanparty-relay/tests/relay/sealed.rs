@@ -10,9 +10,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use lanparty_quic::{DialConfig, DialError, Dialer, Identity, Trust};
 use lanparty_testkit::member::BareMember;
 use lanparty_wire::{
-    Admitted, Destination, DropReason, HostKey, LeaveReason, MemberId, PeerId, Profile, RejectReason, Roster,
-    RosterContent, SealedRoom, ShortNumber, Standing, UnixTime,
-    control::{Message, Mode},
+    Admitted, Destination, DropReason, HostKey, LeaveReason, Mac, MemberId, PeerId, Profile, RejectReason,
+    Roster, RosterContent, SealedRoom, ShortNumber, Standing, UnixTime, VERSION,
+    control::{Hello, Message, Mode, Role},
+    mtu,
 };
 
 use crate::common::{Machine, Relay, SOON, datagram, frame, mac, marks};
@@ -98,8 +99,21 @@ impl Party {
             .unwrap();
         let dialer = Dialer::new(config).unwrap();
         let number = ShortNumber::new(number).unwrap();
-        let found = runtime.block_on(dialer.look_up(socket, self.relay.address, number));
-        found.map(|(room, _)| room)
+        let hello = Hello {
+            min_version: VERSION,
+            max_version: VERSION,
+            room: self.room().parse().unwrap(),
+            role: Role::Client,
+            mac: machine.identity().0.first_chunk().copied().map(Mac::from_random),
+            budget: mtu::MIN_BUDGET,
+            name: String::new(),
+            session: 1,
+            token: None,
+            capabilities: Vec::new(),
+            software: String::new(),
+        };
+        let dial = dialer.dial_number(socket, self.relay.address, number, &hello);
+        runtime.block_on(dial).map(|(_, _, room)| room)
     }
 }
 
