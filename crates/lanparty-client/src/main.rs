@@ -1,16 +1,18 @@
 //! The player's side: a network adapter whose cable leads to the party.
 //!
-//! It takes the player's wishes ([`settings`]), keeps who he is ([`identity`]), changes this machine as little as possible and
+//! It takes the player's wishes ([`settings`]), finds the room ([`entrance`]), keeps who he is ([`identity`]), changes this machine as little as possible and
 //! undoes it ([`adapter`]), and lives one evening ([`session`]) on the engine that the LAN gateway uses too. Sentences for the player
 //! go to standard output, logs to standard error.
 
 mod adapter;
+mod entrance;
 mod failure;
 mod identity;
 mod lease;
 mod outlook;
 mod session;
 mod settings;
+mod values;
 
 use std::{path::PathBuf, process::ExitCode};
 

@@ -30,7 +30,7 @@ use lanparty_os::{
     transaction::Transaction,
 };
 use lanparty_quic::{Identity, Trust, TrustOutcome};
-use lanparty_wire::{LeaveReason, Mac, MemberId, RoomId, control::Role};
+use lanparty_wire::{LeaveReason, Mac, MemberId, RoomId, SealedRoom, control::Role};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
@@ -41,6 +41,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::{
     adapter::{Adapter, AdapterError},
+    entrance::{Door, Entrance, membership_file, trade},
     failure::{adapter_failure, dhcp_failure, state_failure, transaction_failure, unexpected},
     identity::Install,
     lease::LeaseKeeper,
@@ -81,18 +82,36 @@ async fn evening(party: Party, state_dir: &Path) -> Result<(), Failure> {
     let install = Install::load_or_create(state_dir, rand::random())
         .map_err(|error| Failure::new(ExitCode::Host, error))?;
     let mac = party.virtual_mac.unwrap_or(install.mac);
-    let adapter = Adapter::new(transaction, party.tap.clone(), mac, party.mtu);
-    let tap = adapter.create().map_err(adapter_failure)?;
     let network = Network::open().map_err(unexpected)?;
     let snapshot = network.snapshot().await.map_err(unexpected)?;
-    let config = endpoint_config(
-        &party,
-        install.identity,
-        mac,
-        state_dir,
-        never_carry(&snapshot, &party.tap),
-    );
-    let outcome = play(&party, config, tap, adapter.clone(), network, state_dir).await;
+    let avoided = never_carry(&snapshot, &party.tap);
+    let config = |entrance: &Entrance| {
+        let identity = install.identity.clone();
+        endpoint_config(&party, entrance, identity, mac, state_dir, avoided.clone())
+    };
+    let mut signals = Signals::new().map_err(unexpected)?;
+    let entrance = match &party.door {
+        Door::Open(code) => Entrance {
+            room: code.clone().into(),
+            invite: None,
+        },
+        Door::Link(invite) => invite.clone().into(),
+        Door::Code(code) => {
+            // The room is not known yet; our own key's is one that nobody else can open.
+            let unknown = Entrance {
+                room: SealedRoom::of(&install.identity.peer_id()).into(),
+                invite: None,
+            };
+            tokio::select! {
+                invite = trade(config(&unknown), *code, state_dir) => invite?.into(),
+                () = signals.any() => return Ok(()),
+            }
+        }
+    };
+    let adapter = Adapter::new(transaction, party.tap.clone(), mac, party.mtu);
+    let tap = adapter.create().map_err(adapter_failure)?;
+    let config = config(&entrance);
+    let outcome = play(&party, entrance, config, tap, adapter.clone(), network, state_dir).await;
     let undone = block_in_place(|| adapter.close()).map_err(adapter_failure);
     for (undo, error) in undone?.failed {
         tracing::warn!(?undo, %error, "a change to this machine could not be undone; the next start tries again");
@@ -102,6 +121,7 @@ async fn evening(party: Party, state_dir: &Path) -> Result<(), Failure> {
 
 fn endpoint_config(
     party: &Party,
+    entrance: &Entrance,
     identity: Identity,
     mac: Mac,
     state_dir: &Path,
@@ -109,7 +129,7 @@ fn endpoint_config(
 ) -> EndpointConfig {
     EndpointConfig {
         role: Role::Client,
-        room: party.room.clone(),
+        room: entrance.room.clone(),
         mac: Some(mac),
         name: party.name.clone(),
         software: concat!("lanparty-client ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -118,7 +138,9 @@ fn endpoint_config(
         relay_token: None,
         identity,
         trust: Trust {
-            pin: party.relay_pin,
+            pin: party
+                .relay_pin
+                .or(entrance.invite.as_ref().and_then(|invite| invite.pin)),
             ca_cert: party.relay_ca_cert.clone(),
             server_name: party.server_name.clone(),
             store: state_dir.join("known-relays.json"),
@@ -131,13 +153,14 @@ fn endpoint_config(
 
 async fn play(
     party: &Party,
+    entrance: Entrance,
     config: EndpointConfig,
     tap: Tap,
     adapter: Adapter,
     network: Network,
     state_dir: &Path,
 ) -> Result<(), Failure> {
-    let room = match &party.room {
+    let room = match &entrance.room {
         RoomId::Sealed(_) => "a sealed room (the relay cannot read frames)".to_owned(),
         RoomId::Open(code) => format!(
             "room {} (open: the relay's operator could read frames)",
@@ -145,8 +168,9 @@ async fn play(
         ),
     };
     say(&format!("Joining {room} through {}", party.relay));
-    let sealed = party.invite.clone().map(|invite| SealedConfig::Guest {
-        file: state_dir.join(format!("room-{}.json", invite.room())),
+    let is_sealed = entrance.room.is_sealed();
+    let sealed = entrance.invite.map(|invite| SealedConfig::Guest {
+        file: membership_file(state_dir, &invite.room()),
         invite,
     });
     let (status, _) = watch::channel(first_status(Program::Client, &config, SystemTime::now()));
@@ -160,7 +184,7 @@ async fn play(
     let player = Player {
         tap: party.tap.clone(),
         wants_dhcp: party.dhcp,
-        is_sealed: party.room.is_sealed(),
+        is_sealed,
         state_dir: state_dir.to_owned(),
         adapter,
         handle,
@@ -289,6 +313,7 @@ impl Player {
             | EndpointEvent::Rejected { .. }
             // We are no host.
             | EndpointEvent::Waiting(_)
+            | EndpointEvent::Code(_)
             // Our TAP describes all that it can carry.
             | EndpointEvent::UndescribedSuperFrames
             | EndpointEvent::Node(_) => {}

@@ -1,21 +1,28 @@
 //! What the player typed, and what it means.
 
-use std::{path::PathBuf, str::FromStr};
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, builder::BoolishValueParser};
 use lanparty_api::{
     cli::{CommonArgs, EXIT_CODES_HELP, ExitCode, Failure, StatusArgs},
     layer,
 };
-use lanparty_os::device::check_interface_name;
 use lanparty_quic::Pin;
-use lanparty_wire::{Invite, InviteError, Mac, RelayAddress, RoomCode, RoomId, mtu};
-use serde::Deserialize;
+use lanparty_wire::{Mac, RelayAddress, RoomCode, ShortCodeError, mtu};
+use serde::{Deserialize, Deserializer, de::Error};
+
+use crate::{
+    entrance::{Door, ticket},
+    values::{InnerMtu, TapName, VirtualMac},
+};
 
 const EXAMPLES: &str = "\
 Examples:
   Join by the link that the host has sent, and get an address from the party's LAN (as root; quote the link):
     lanparty-client 'lanparty://relay.example.org/…#…' --dhcp
+
+  Join by the short code that the host has read over the phone:
+    lanparty-client 4711-word-word-word --relay relay.example.org --dhcp
 
   Join the open room ABCD:
     lanparty-client --relay relay.example.org --room ABCD --dhcp
@@ -35,8 +42,9 @@ Settings may also stand in a TOML file (--config) under the same names, for exam
   dhcp = true
 or in the environment (LANPARTY_ROOM=ABCD). Flags win over the environment, the environment over the file.
 
-A room that you join by a link is sealed: frames are encrypted from player to player, and the relay cannot read them. A room with
-a code is open: whoever knows its code can join, and the relay's operator could read its frames.
+A room that you join by a link or a short code is sealed: frames are encrypted from player to
+player, and the relay cannot read them. A room with a code of its own (--room) is open: whoever
+knows that code can join, and the relay's operator could read its frames.
 The TAP never becomes the way to the internet: no default route and no name servers are taken from the party.
 ";
 
@@ -62,9 +70,13 @@ pub enum Verb {
 #[derive(clap::Args, Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Settings {
-    /// The host's invite link: it names relay and room, and lets you in
-    #[arg(value_name = "LINK", env = "LANPARTY_LINK", hide_env_values = true)]
-    pub link: Option<Link>,
+    /// The host's invite link, which names relay and room; or with --relay the host's short code. It lets you in
+    #[arg(value_name = "LINK|CODE", env = "LANPARTY_LINK", hide_env_values = true, num_args = 1..=4)]
+    #[serde(deserialize_with = "one_text")]
+    pub link: Option<Vec<String>>,
+    /// The host's short code, 4711-word-word-word, for scripts that would rather name it
+    #[arg(long, value_name = "CODE", env = "LANPARTY_CODE", hide_env_values = true)]
+    pub code: Option<String>,
     /// The relay, with UDP port 443 unless told
     #[arg(long, value_name = "HOST[:PORT]", env = "LANPARTY_RELAY")]
     pub relay: Option<RelayAddress>,
@@ -100,6 +112,7 @@ pub struct Settings {
 
 layer!(Settings {
     link,
+    code,
     relay,
     room,
     relay_pin,
@@ -116,9 +129,7 @@ layer!(Settings {
 #[derive(Clone, Debug)]
 pub struct Party {
     pub relay: RelayAddress,
-    pub room: RoomId,
-    /// How we come into a sealed room.
-    pub invite: Option<Invite>,
+    pub door: Door,
     pub relay_pin: Option<Pin>,
     pub relay_ca_cert: Option<PathBuf>,
     pub server_name: Option<String>,
@@ -133,10 +144,32 @@ impl Settings {
     /// # Errors
     /// One sentence for the first thing that is missing.
     pub fn complete(self) -> Result<Party, Failure> {
-        let missing = |text: &str| Failure::new(ExitCode::Usage, text.to_owned());
-        let invite = self.link.map(|Link(invite)| invite);
-        let (relay, room) = match (&invite, self.relay, self.room) {
-            (Some(invite), None, None) => (invite.relay.clone(), invite.room().into()),
+        let usage = |text: String| Failure::new(ExitCode::Usage, text);
+        let missing = |text: &str| usage(text.to_owned());
+        let ticket = match (self.link, self.code) {
+            (Some(_), Some(_)) => {
+                return Err(missing("a link and a short code were given").advise("leave one of them out"));
+            }
+            (Some(words), None) => Some(ticket(&words.join(" ")).map_err(usage)?),
+            (None, Some(code)) => Some(Door::Code(
+                code.parse()
+                    .map_err(|error: ShortCodeError| usage(error.to_string()))?,
+            )),
+            (None, None) => None,
+        };
+        let (relay, door) = match (ticket, self.relay, self.room) {
+            (Some(Door::Code(code)), Some(relay), None) => (relay, Door::Code(code)),
+            (Some(Door::Code(_)), _, Some(_)) => {
+                return Err(
+                    missing("a short code leads to a sealed room, and --room names an open one")
+                        .advise("leave one of them out"),
+                );
+            }
+            (Some(Door::Code(_)), None, None) => {
+                return Err(missing("a short code does not say at which relay the host is")
+                    .advise("add it as the host tells it: --relay HOST[:PORT]"));
+            }
+            (Some(Door::Link(invite)), None, None) => (invite.relay.clone(), Door::Link(invite)),
             (Some(_), _, _) => {
                 return Err(missing("an invite link names its relay and room itself")
                     .advise("leave --relay and --room out, or leave the link out to join an open room"));
@@ -148,16 +181,14 @@ impl Settings {
             }
             (None, Some(_), None) => {
                 return Err(missing("no room was given")
-                    .advise("give the host's invite link; or ask for an open room's code and give it with --room CODE"));
+                    .advise("give the host's invite link or short code; or ask for an open room's code and give it with --room CODE"));
             }
-            (None, Some(relay), Some(room)) => (relay, RoomId::from(room)),
+            (None, Some(relay), Some(room)) => (relay, Door::Open(room)),
         };
-        let pin = self.relay_pin.or(invite.as_ref().and_then(|invite| invite.pin));
         Ok(Party {
             relay,
-            room,
-            invite,
-            relay_pin: pin,
+            door,
+            relay_pin: self.relay_pin,
             relay_ca_cert: self.relay_ca_cert,
             server_name: self.server_name,
             name: self.name.unwrap_or_default(),
@@ -171,105 +202,11 @@ impl Settings {
     }
 }
 
-/// An invite, as a link.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Link(Invite);
-
-impl FromStr for Link {
-    type Err = InviteError;
-
-    fn from_str(text: &str) -> Result<Link, InviteError> {
-        text.parse().map(Link)
-    }
-}
-
-impl TryFrom<String> for Link {
-    type Error = InviteError;
-
-    fn try_from(text: String) -> Result<Link, InviteError> {
-        text.parse()
-    }
-}
-
-/// A name that an interface can have.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
-#[serde(try_from = "String")]
-pub struct TapName(String);
-
-impl FromStr for TapName {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<TapName, String> {
-        check_interface_name(text).map_err(|error| error.to_string())?;
-        Ok(TapName(text.to_owned()))
-    }
-}
-
-impl TryFrom<String> for TapName {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<TapName, String> {
-        text.parse()
-    }
-}
-
-/// An address that a member may have.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
-#[serde(try_from = "String")]
-pub struct VirtualMac(Mac);
-
-impl FromStr for VirtualMac {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<VirtualMac, String> {
-        let mac: Mac = text
-            .parse()
-            .map_err(|error: lanparty_wire::MacError| error.to_string())?;
-        if mac.is_identity() {
-            Ok(VirtualMac(mac))
-        } else {
-            Err(format!(
-                "{mac} could be a real network card's or a group's; give a locally administered one such as 02:12:34:56:78:9a"
-            ))
-        }
-    }
-}
-
-impl TryFrom<String> for VirtualMac {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<VirtualMac, String> {
-        text.parse()
-    }
-}
-
-/// An MTU that a room can have.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
-#[serde(try_from = "u16")]
-pub struct InnerMtu(u16);
-
-impl TryFrom<u16> for InnerMtu {
-    type Error = String;
-
-    fn try_from(value: u16) -> Result<InnerMtu, String> {
-        let (least, most) = (mtu::MIN_MTU, mtu::DEFAULT_MTU);
-        if (least..=most).contains(&value) {
-            Ok(InnerMtu(value))
-        } else {
-            Err(format!("an MTU is between {least} and {most} bytes"))
-        }
-    }
-}
-
-impl FromStr for InnerMtu {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<InnerMtu, String> {
-        text.parse::<u16>()
-            .map_err(|_| format!("{text:?} is not a number of bytes"))?
-            .try_into()
-    }
+/// A file has the link in one piece.
+fn one_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    ticket(&text).map_err(D::Error::custom)?;
+    Ok(Some(vec![text]))
 }
 
 #[cfg(test)]
@@ -300,11 +237,11 @@ mod tests {
         assert_eq!(
             (
                 party.relay.port,
-                party.room.to_string().as_str(),
+                format!("{:?}", party.door).as_str(),
                 party.mtu,
                 party.dhcp
             ),
-            (1, "ABC", 1200, true)
+            (1, "Open(ABC)", 1200, true)
         );
         assert_eq!((party.tap.as_str(), party.name.as_str()), ("t0", "ada"));
         assert_eq!(party.virtual_mac, Some(Mac([2, 0, 0, 0, 0, 7])));
@@ -326,6 +263,50 @@ mod tests {
                 .unwrap_err()
                 .to_string()
                 .starts_with("no room")
+        );
+    }
+
+    #[test]
+    fn a_short_code_is_taken_as_people_type_it() {
+        for line in [
+            "lanparty-client 4711-rider-apple-stone --relay h",
+            "lanparty-client --relay h 4711 Rider APPLE stone",
+            "lanparty-client --relay h --code 4711-RIDER-apple-stone",
+        ] {
+            let party = settings(line).complete().unwrap();
+            assert!(matches!(party.door, Door::Code(code) if code.to_string() == "4711-rider-apple-stone"));
+        }
+        let (_, file) = parse_text::<Settings>("f".as_ref(), "link = '4711 rider apple stone'").unwrap();
+        assert!(file.link.is_some());
+    }
+
+    #[test]
+    fn each_wrong_entrance_is_told_what_to_do() {
+        for (line, told) in [
+            ("4711-rider-apple-stone", "add it as the host tells it: --relay"),
+            ("4711-rider-aplpe-stone --relay h", "did you mean apple?"),
+            ("4711-rider-apple --relay h", "three words"),
+            ("GAME-NIGHT --relay h", "give an open room's code with --room"),
+            (
+                "4711-rider-apple-stone --relay h --room ABCD",
+                "leave one of them out",
+            ),
+            (
+                "4711-rider-apple-stone --relay h --code 4711-rider-apple-stone",
+                "leave one of them out",
+            ),
+        ] {
+            let refusal = settings(&format!("lanparty-client {line}"))
+                .complete()
+                .unwrap_err();
+            assert_eq!(refusal.code(), ExitCode::Usage, "{line}");
+            assert!(refusal.to_string().contains(told), "{line}: {refusal}");
+        }
+        let open = Arguments::try_parse_from(["lanparty-client", "--room", "4711-rider-apple-stone"]);
+        assert!(
+            open.unwrap_err()
+                .to_string()
+                .contains("short code of a sealed room")
         );
     }
 

@@ -2,7 +2,9 @@
 
 use std::io::{IsTerminal, stdin, stdout};
 
-use lanparty_core::admission::{Host, HostInvite, InviteStatus, NewInvite, TooManyInvites};
+use lanparty_core::admission::{
+    CodeEnd, Host, HostInvite, InviteStatus, NewInvite, ShownCode, TooManyInvites,
+};
 use lanparty_node::{EndpointHandle, say};
 use lanparty_wire::{Invite, PeerId, Pin, RelayAddress, Standing, UnixTime};
 use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
@@ -14,6 +16,9 @@ use crate::orders::{self, Reply, shown};
 pub const DEFAULT_HOURS: u32 = 24;
 /// An invite that ends sooner is not shown again at a restart.
 const WORTH_SHOWING: u64 = 3600;
+
+/// Short codes are off, or the relay has not answered yet.
+const NO_CODE: &str = "there is no short code now: short codes are switched off (--short-code=false), or the relay has not taken its number yet";
 
 /// How the host invites.
 #[derive(Debug, Clone)]
@@ -43,19 +48,49 @@ impl Inviting {
 
     /// Carries out what the host has typed, and says what came of it.
     pub async fn obey(&self, handle: &EndpointHandle, pin: Option<Pin>, line: String) {
-        let relay = self.relay.clone();
-        let done = handle.with_host(move |host, now| match orders::obey(host, now, &line) {
+        let inviting = self.clone();
+        let done = handle.with_door(move |door, now| match orders::obey(door.host_mut(), now, &line) {
             Reply::Text(text) => Err(text),
-            Reply::Invite(new) => match host.create_invite(now, &mut rand::rng(), &new) {
-                Ok(invite) => Ok(link(host, relay, &invite, pin)),
+            Reply::Invite(new) => match door.host_mut().create_invite(now, &mut rand::rng(), &new) {
+                Ok(invite) => Ok(link(door.host(), inviting.relay, &invite, pin)),
                 Err(error) => Err(error.to_string()),
             },
+            Reply::Code => Err(match door.short_code() {
+                Some(code) => inviting.code_text(&code),
+                None => NO_CODE.to_owned(),
+            }),
+            // The code is said when the relay has taken its number.
+            Reply::NewCode(uses) if door.renew_short_code(now, uses) => Err(String::new()),
+            Reply::NewCode(_) => Err(NO_CODE.to_owned()),
         });
         match done.await {
             Some(Ok(invite)) => self.print(&invite),
             Some(Err(text)) if !text.is_empty() => say(&text),
             Some(Err(_)) | None => {}
         }
+    }
+
+    /// What the host reads about a short code.
+    pub fn code_text(&self, shown: &ShownCode) -> String {
+        let code = &shown.code;
+        let why = match shown.instead {
+            None | Some(CodeEnd::Wished) => "",
+            Some(CodeEnd::Expired) => "The short code's half hour is over. ",
+            Some(CodeEnd::Voided) => "The short code was tried wrongly five times and is void. ",
+            Some(CodeEnd::UsedUp) => "The short code has been used up. ",
+            Some(CodeEnd::NumberTaken) => "Another room has the short code's number now. ",
+            Some(CodeEnd::OtherKey) => "The relay has another key now, so the short code is void. ",
+        };
+        let whom = match shown.uses_left {
+            None => "whoever calls".to_owned(),
+            Some(1) => "one player".to_owned(),
+            Some(uses) => format!("{uses} players"),
+        };
+        format!(
+            "{why}To invite {whom} over the phone, read this short code, which is good for half an hour:\n\n  {code}\n\n\
+             They start: lanparty-client {code} --relay {}\n",
+            self.relay
+        )
     }
 
     fn print(&self, invite: &Invite) {

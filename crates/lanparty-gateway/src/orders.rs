@@ -20,6 +20,7 @@ name NAME NEW NAME               what a member is called
 ask on|off                       whether newcomers wait for your word
 invite [USES|all] [HOURS]        a new link: for one player, unless you say for how many
 invites, revoke ID               the links, and takes one back
+code [new [USES|all]]            the short code for the phone; or another one instead, for so many players
 help                             this";
 
 /// What an order has come to.
@@ -29,6 +30,10 @@ pub enum Reply {
     Text(String),
     /// A new link is wanted for this.
     Invite(NewInvite),
+    /// The short code is to be said.
+    Code,
+    /// Another short code is wanted, for so many players; `None` for any number.
+    NewCode(Option<u16>),
 }
 
 /// Carries out one line.
@@ -37,6 +42,12 @@ pub fn obey(host: &mut Host, now: UnixTime, line: &str) -> Reply {
     match words.as_slice() {
         [] => Reply::Text(String::new()),
         ["invite", rest @ ..] => new_invite(rest),
+        ["code"] => Reply::Code,
+        ["code", "new"] => Reply::NewCode(None),
+        ["code", "new", uses] => match parse_uses(uses) {
+            Some(uses) => Reply::NewCode(uses),
+            None => Reply::Text("say for how many players: code new 3, code new all".to_owned()),
+        },
         words => Reply::Text(carry_out(host, now, words).unwrap_or_else(|error| error)),
     }
 }
@@ -107,6 +118,14 @@ fn carry_out(host: &mut Host, now: UnixTime, words: &[&str]) -> Result<String, S
     }
 }
 
+/// `all`, or a number from 1 on; `None` for anything else.
+fn parse_uses(word: &str) -> Option<Option<u16>> {
+    match word {
+        "all" => Some(None),
+        number => number.parse::<u16>().ok().filter(|uses| *uses > 0).map(Some),
+    }
+}
+
 fn new_invite(words: &[&str]) -> Reply {
     let (uses, hours) = match words {
         [] => (Some("1"), None),
@@ -115,8 +134,7 @@ fn new_invite(words: &[&str]) -> Reply {
         _ => (None, None),
     };
     let uses = match uses {
-        Some("all") => Some(None),
-        Some(uses) => uses.parse::<u16>().ok().filter(|uses| *uses > 0).map(Some),
+        Some(uses) => parse_uses(uses),
         None => None,
     };
     let hours = match hours {
@@ -302,7 +320,7 @@ mod tests {
     fn told(host: &mut Host, line: &str) -> String {
         match obey(host, NOW, line) {
             Reply::Text(text) => text,
-            Reply::Invite(new) => format!("{new:?}"),
+            reply => format!("{reply:?}"),
         }
     }
 
@@ -340,11 +358,23 @@ mod tests {
         let mut host = host();
         let uses = |reply| match reply {
             Reply::Invite(new) => (new.uses, new.lifetime),
-            Reply::Text(text) => panic!("{text}"),
+            reply => panic!("{reply:?}"),
         };
         assert_eq!(uses(obey(&mut host, NOW, "invite")), (Some(1), Some(24 * 3600)));
         assert_eq!(uses(obey(&mut host, NOW, "invite all 2")), (None, Some(7200)));
         for wrong in ["invite 0", "invite 1 0", "invite 1 2 3", "invite many"] {
+            assert!(matches!(obey(&mut host, NOW, wrong), Reply::Text(_)), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn codes_are_for_as_many_as_the_host_says() {
+        let mut host = host();
+        assert_eq!(obey(&mut host, NOW, "code"), Reply::Code);
+        assert_eq!(obey(&mut host, NOW, "code new"), Reply::NewCode(None));
+        assert_eq!(obey(&mut host, NOW, "code new all"), Reply::NewCode(None));
+        assert_eq!(obey(&mut host, NOW, "code new 2"), Reply::NewCode(Some(2)));
+        for wrong in ["code new 0", "code new many", "code old"] {
             assert!(matches!(obey(&mut host, NOW, wrong), Reply::Text(_)), "{wrong}");
         }
     }

@@ -107,6 +107,7 @@ pub fn run(common: &CommonArgs, settings: Settings, state_dir: &Path) -> Result<
     let sealed = sealed.map(|(host, file)| SealedConfig::Host {
         host: Box::new(host),
         file,
+        short_codes: settings.short_code.unwrap_or(true),
     });
     runtime.block_on(bridge(config, sealed, inviting, &lan, state.path()))
 }
@@ -197,6 +198,11 @@ async fn steer(
                     if let Some(inviting) = inviting.as_ref().filter(|_| !is_invited) {
                         is_invited = true;
                         inviting.show(&handle, pin).await;
+                    }
+                }
+                Some(EndpointEvent::Code(code)) => {
+                    if let Some(inviting) = &inviting {
+                        say(&inviting.code_text(&code));
                     }
                 }
                 Some(EndpointEvent::Waiting(identity)) => invitation::announce(&handle, identity).await,

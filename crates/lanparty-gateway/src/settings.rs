@@ -14,7 +14,8 @@ use serde::Deserialize;
 
 const EXAMPLES: &str = "\
 Examples:
-  Open a sealed room for the LAN on eth0 (as root, or as the systemd service), and print the link that invites players:
+  Open a sealed room for the LAN on eth0 (as root, or as the systemd service), and print the link and the short code that
+  invite players:
     lanparty-gateway --iface eth0 --relay relay.example.org
 
   The same with the relay's key pinned, as the relay prints it at its start, and a link that is good for a week:
@@ -37,7 +38,9 @@ or in the environment (LANPARTY_ROOM=ABCD). Flags win over the environment, the 
 Without --room the room is sealed: frames are encrypted from player to player, only whom this host has admitted can join, and
 the relay cannot read anything. It belongs to the key in the state dir, and is the same room at the next start.
 While a sealed room is open, type orders, or pipe them in: who, waiting, approve, deny, kick, ban, unban, role, name, ask, invite,
-invites, revoke; help explains them.
+invites, revoke, code; help explains them.
+Beside the link stands a short code for players on the phone, 4711-word-word-word, good for half an hour while this host is online.
+Whoever tries it wrongly five times makes it void. Whenever it is over, another one is shown.
 
 Players keep their own way to the internet and their own name servers: what would change them is taken out of the LAN's DHCP replies and
 router announcements on their way to players, unless --lan-internet is given.
@@ -109,6 +112,10 @@ pub struct Settings {
     #[arg(long, value_name = "BOOL", env = "LANPARTY_QR", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true)]
     pub qr: Option<bool>,
+    /// Show a short code that can be read over the phone [default: true]
+    #[arg(long, value_name = "BOOL", env = "LANPARTY_SHORT_CODE", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true)]
+    pub short_code: Option<bool>,
     /// The MTU inside; smaller drops larger frames instead of cutting them in two [default: 1500]
     #[arg(long, value_name = "BYTES", env = "LANPARTY_MTU", value_parser = clap::value_parser!(u16).range(i64::from(mtu::MIN_MTU)..=i64::from(mtu::DEFAULT_MTU)))]
     pub mtu: Option<u16>,
@@ -136,6 +143,7 @@ layer!(Settings {
     invite_hours,
     approve,
     qr,
+    short_code,
     mtu,
     addresses,
     lan_internet,
@@ -185,10 +193,13 @@ pub fn party(settings: &Settings) -> Result<Party, Failure> {
     }
     let room = settings.room.clone();
     if room.is_some()
-        && (settings.invite_hours.is_some() || settings.qr.is_some() || settings.approve.is_some())
+        && (settings.invite_hours.is_some()
+            || settings.qr.is_some()
+            || settings.approve.is_some()
+            || settings.short_code.is_some())
     {
         return Err(missing(
-            "an open room has no invites, so --invite-hours, --approve and --qr mean nothing beside --room",
+            "an open room has no invites, so --invite-hours, --approve, --qr and --short-code mean nothing beside --room",
             "leave them out, or leave --room out to open a sealed room",
         ));
     }

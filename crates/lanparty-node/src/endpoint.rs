@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use lanparty_api::{DropLog, Status};
 use lanparty_core::{
-    admission::Host,
+    admission::{Host, Reception, ShownCode},
     lan::Station,
     node::{Event, Node, NodeConfig, Output},
     session::Session,
@@ -35,7 +35,7 @@ use tokio::{
 
 use crate::{
     config::EndpointConfig,
-    sealed::{self, HostTask, Sealed, SealedConfig},
+    sealed::{self, DoorTask, Sealed, SealedConfig},
     uplink::{DialFailure, Dialed, Uplink, Uplinks},
 };
 
@@ -59,6 +59,8 @@ pub enum EndpointEvent {
     },
     /// In a sealed room of ours: somebody waits to be let in.
     Waiting(PeerId),
+    /// In a sealed room of ours: there is another short code to show.
+    Code(ShownCode),
     /// The session is gone or doubted, and is being dialled again.
     Disconnected { why: String },
     /// A dial failed and is tried again.
@@ -106,7 +108,7 @@ pub(crate) enum Command {
     LanLink(bool),
     Station(Station),
     Shutdown(LeaveReason),
-    Host(HostTask),
+    Door(DoorTask),
 }
 
 /// Makes an endpoint. `reopen` brings the device back after it went down, and may wait as long as that takes. The endpoint
@@ -219,12 +221,20 @@ impl EndpointHandle {
         &self,
         speak: impl FnOnce(&mut Host, UnixTime) -> T + Send + 'static,
     ) -> Option<T> {
+        self.with_door(|door, now| speak(door.host_mut(), now)).await
+    }
+
+    /// Speaks at the door of our sealed room, where short codes are; `None` as with [`EndpointHandle::with_host`].
+    pub async fn with_door<T: Send + 'static>(
+        &self,
+        speak: impl FnOnce(&mut Reception, UnixTime) -> T + Send + 'static,
+    ) -> Option<T> {
         let (answer, answered) = oneshot::channel();
-        let task = HostTask(Box::new(move |host, now| {
+        let task = DoorTask(Box::new(move |door, now| {
             // Who has asked may be gone.
-            let _ = answer.send(speak(host, now));
+            let _ = answer.send(speak(door, now));
         }));
-        self.commands.send(Command::Host(task)).await.ok()?;
+        self.commands.send(Command::Door(task)).await.ok()?;
         answered.await.ok()
     }
 }
@@ -307,7 +317,7 @@ where
                 Woken::Command(Some(Command::Station(station))) => {
                     self.node.lan_station(Instant::now(), station);
                 }
-                Woken::Command(Some(Command::Host(task))) => self.with_host(task),
+                Woken::Command(Some(Command::Door(task))) => self.with_door(task),
                 Woken::Control(message) => self.handle_control(Instant::now(), message)?,
                 Woken::Dialed(result) => self.handle_dialed(Instant::now(), *result)?,
                 Woken::Path => self.drive(Instant::now()).await?,

@@ -16,5 +16,5 @@ mod uplinked;
 
 pub use config::EndpointConfig;
 pub use endpoint::{Endpoint, EndpointError, EndpointEvent, EndpointHandle, endpoint};
-pub use sealed::{HostFileError, SealedConfig, load_host};
+pub use sealed::{HostFileError, SealedConfig, load_host, redeem};
 pub use surface::{first_status, say, tell_story};

@@ -17,14 +17,14 @@ use lanparty_quic::{
     TrustOutcome, resolve,
 };
 use lanparty_wire::{
-    LeaveReason, RelayAddress, VERSION,
+    LeaveReason, RelayAddress, SealedRoom, ShortNumber, VERSION,
     control::{Hello, Message, Welcome},
     mtu,
 };
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-use crate::{EndpointConfig, uplinked::chain};
+use crate::{EndpointConfig, EndpointError, uplinked::chain};
 
 /// Control messages that wait for a slow path. A relay that reads none of so many is as good as gone.
 const CONTROL_QUEUE: usize = 64;
@@ -64,6 +64,17 @@ impl DialFailure {
             self,
             DialFailure::Timeout(_) | DialFailure::Dial(DialError::NoAnswer(_))
         )
+    }
+
+    /// What ends an endpoint, if trying again does not help.
+    pub(crate) fn into_final(self) -> Result<EndpointError, DialFailure> {
+        match (self.kind(), self) {
+            (_, DialFailure::Dial(DialError::Rejected(reason, detail))) => {
+                Ok(EndpointError::Rejected { reason, detail })
+            }
+            (Failure::Untrusted, DialFailure::Dial(error)) => Ok(EndpointError::Untrusted(error)),
+            (_, failure) => Err(failure),
+        }
     }
 
     /// What it means for the session.
@@ -123,20 +134,38 @@ impl Uplinks {
         })
     }
 
-    fn relay(&self) -> &RelayAddress {
+    pub(crate) fn relay(&self) -> &RelayAddress {
         self.dialer.relay()
     }
 
     /// One attempt, to one of the relay's addresses in turn.
     pub(crate) async fn dial(&self, attempt: u32, timeout: Duration) -> Result<Dialed, DialFailure> {
-        let addresses = self.addresses().await?;
-        let remote = addresses[attempt.wrapping_sub(1) as usize % addresses.len()];
+        let remote = self.address(attempt).await?;
         let (socket, route) = self.socket(remote).await?;
         let dial = self.dialer.dial(socket, remote, &self.hello);
         let (path, welcome) = tokio::time::timeout(timeout, dial)
             .await
             .map_err(|_| DialFailure::Timeout(remote))??;
         Ok(Dialed { path, welcome, route })
+    }
+
+    /// One attempt to join the room that a short code's number leads to. The relay's key is not kept.
+    pub(crate) async fn dial_number(
+        &self,
+        attempt: u32,
+        number: ShortNumber,
+    ) -> Result<(Path, Welcome, SealedRoom), DialFailure> {
+        let remote = self.address(attempt).await?;
+        let (socket, _) = self.socket(remote).await?;
+        Ok(self
+            .dialer
+            .dial_number(socket, remote, number, &self.hello)
+            .await?)
+    }
+
+    async fn address(&self, attempt: u32) -> Result<SocketAddr, DialFailure> {
+        let addresses = self.addresses().await?;
+        Ok(addresses[attempt.wrapping_sub(1) as usize % addresses.len()])
     }
 
     /// Never empty.

@@ -40,8 +40,9 @@ where
                 self.handle_closed(now, &PathClosed::Peer(reason))
             }
             Ok(Some(message)) => {
-                self.show_sealed(now, &message);
-                self.node.handle_control(now, &message);
+                if self.show_sealed(now, &message) {
+                    self.node.handle_control(now, &message);
+                }
                 Ok(())
             }
             Ok(None) => self.handle_closed(now, &PathClosed::Peer(LeaveReason::ConnectionLost)),
@@ -108,6 +109,7 @@ where
         self.told_up = true;
         let message = Message::Welcome(welcome.clone());
         self.show_sealed(now, &message);
+        self.met_relay(pin, uplink.trust);
         self.node.handle_control(now, &message);
         self.node.path_up(now, id, uplink.link.budget());
         tracing::info!(member = %welcome.member, relay = %uplink.link.remote_address(), "joined");
@@ -128,18 +130,16 @@ where
 
     fn dial_failed(&mut self, now: Instant, failure: DialFailure) -> Result<(), EndpointError> {
         let verdict = self.session.dial_failed(now, failure.kind(), rand::random());
-        if verdict == Verdict::GiveUp {
-            return match failure {
-                DialFailure::Dial(DialError::Rejected(reason, detail)) => {
-                    Err(EndpointError::Rejected { reason, detail })
-                }
-                DialFailure::Dial(error) => Err(EndpointError::Untrusted(error)),
-                failure => {
+        let failure = match verdict {
+            Verdict::GiveUp => match failure.into_final() {
+                Ok(error) => return Err(error),
+                Err(failure) => {
                     tracing::error!(%failure, "a failure that is none to give up on");
-                    Ok(())
+                    return Ok(());
                 }
-            };
-        }
+            },
+            Verdict::Retry => failure,
+        };
         let why = chain(&failure);
         self.silent = failure.is_silence();
         tracing::info!(attempt = self.attempts, %why, "no connection to the relay yet");

@@ -357,7 +357,7 @@ impl RejectReason {
                 "the room belongs to another host's key; restore that host's identity, or open a room of your own"
             }
             RejectReason::UnknownCode => {
-                "nobody shows this short code at the relay now; ask the host to read the one on the screen"
+                "no host shows this short code at this relay now; ask the host to start the LAN gateway, and to read the code that is on the screen"
             }
             RejectReason::TokenRequired => {
                 "the relay opens rooms only for those who have a token of its operator; ask him for one, and give it with --relay-token"

@@ -14,6 +14,8 @@ const WORD_BITS: u32 = 11;
 const WORDS: usize = 3;
 /// A word further away than this many typing mistakes is not what was meant.
 const MAX_MISTAKES: usize = 2;
+/// So many words are named that may have been meant.
+const MAX_MEANT: usize = 3;
 /// Longer texts are no code; it also bounds the work on one.
 const MAX_TEXT: usize = 100;
 
@@ -119,8 +121,12 @@ pub enum ShortCodeError {
         "a short code has three words behind its number, this one has {0}; ask the host to read it again"
     )]
     Words(usize),
-    #[error("{typed:?} is none of the words of short codes; did you mean {meant:?}?")]
-    Typo { typed: String, meant: &'static str },
+    #[error("{typed:?} is none of the words of short codes; did you mean {}?", meant.join(" or "))]
+    Typo {
+        typed: String,
+        /// The nearest ones, at most [`MAX_MEANT`].
+        meant: Vec<&'static str>,
+    },
     #[error("{0:?} is none of the words of short codes; ask the host to spell it")]
     Unknown(String),
 }
@@ -161,16 +167,21 @@ fn look_up(typed: &str) -> Result<u16, ShortCodeError> {
     if let Some(index) = index(typed) {
         return Ok(index);
     }
-    let nearest = LIST
-        .iter()
-        .map(|word| (strsim::osa_distance(typed, word), *word))
-        .min_by_key(|(mistakes, _)| *mistakes);
-    match nearest {
-        Some((mistakes, meant)) if mistakes <= MAX_MISTAKES => Err(ShortCodeError::Typo {
-            typed: typed.to_owned(),
-            meant,
-        }),
-        _ => Err(ShortCodeError::Unknown(typed.to_owned())),
+    let (mut least, mut meant) = (MAX_MISTAKES, Vec::new());
+    for word in LIST.iter() {
+        let mistakes = strsim::osa_distance(typed, word);
+        if mistakes < least {
+            (least, meant) = (mistakes, Vec::new());
+        }
+        if mistakes == least && meant.len() < MAX_MEANT {
+            meant.push(*word);
+        }
+    }
+    let typed = typed.to_owned();
+    if meant.is_empty() {
+        Err(ShortCodeError::Unknown(typed))
+    } else {
+        Err(ShortCodeError::Typo { typed, meant })
     }
 }
 
@@ -251,8 +262,14 @@ mod tests {
         assert_eq!(refusal("4711-rider-apple"), ShortCodeError::Words(2));
         assert_eq!(
             refusal("4711-rider-aplpe-stone").to_string(),
-            "\"aplpe\" is none of the words of short codes; did you mean \"apple\"?"
+            "\"aplpe\" is none of the words of short codes; did you mean apple?"
         );
+        let several = refusal("4711-rider-appla-ston").to_string();
+        assert!(several.contains("did you mean apple?"), "{several}");
+        let ShortCodeError::Typo { meant, .. } = refusal("4711-bant-rider-apple") else {
+            panic!("a typo")
+        };
+        assert!((2..=3).contains(&meant.len()), "{meant:?}");
         assert_eq!(
             refusal("4711-rider-xyzzyq-stone"),
             ShortCodeError::Unknown("xyzzyq".into())

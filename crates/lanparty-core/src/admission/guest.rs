@@ -13,17 +13,17 @@ use lanparty_wire::{
     AdmissionAnswer, AdmissionRefusal, AdmissionRequest, DropReason, InviteId, InviteSecret, Mac, MemberId,
     Membership, PeerId, Proof, Roster, SealedRoom, UnixTime, VERSION,
     control::{Message, Role},
-    seal::{self, Parcel, Purpose},
+    seal::{envelope, envelope_bytes},
 };
-use rand_chacha::{
-    ChaCha20Rng,
-    rand_core::{RngCore, SeedableRng},
-};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
-use super::{RosterKeeper, SavedMembership};
+use super::{
+    RosterKeeper, SavedMembership,
+    asking::{Asking, answer_in},
+};
 use crate::seal::{
     IdentityKey,
-    handshake::{Context, Handshake, Party},
+    handshake::{Handshake, Party},
     pace::Repeat,
 };
 
@@ -167,7 +167,7 @@ impl Guest {
             Ask::Running { parcel, repeat, .. } if repeat.next <= now => {
                 repeat.again(now);
                 if let Some(host) = &self.host {
-                    let again = seal::envelope(host.member, parcel);
+                    let again = envelope(host.member, parcel);
                     self.outputs.push_back(GuestOutput::Send(Box::new(again)));
                 }
             }
@@ -315,26 +315,18 @@ impl Guest {
             max_version: VERSION,
             proof,
         };
-        let context = Context {
-            purpose: Purpose::Admission,
+        let asking = Asking {
             room: self.room,
-            initiator: me,
-            responder: host,
+            newcomer: me,
+            host,
         };
-        let mut seed = [0; 32];
-        self.random.fill_bytes(&mut seed);
-        let begun = Handshake::initiate(&context, &self.config.identity, &request.encode(), &seed);
-        let Ok((handshake, noise)) = begun else {
+        let begun = asking.begin(&mut self.random, &self.config.identity, &request.encode());
+        let Some((handshake, parcel)) = begun else {
             // The host's identity was checked when the invite was read.
             self.ask = Ask::Idle;
             return;
         };
-        let parcel = Parcel::Initiate {
-            purpose: Purpose::Admission,
-            noise: &noise,
-        }
-        .encode();
-        let message = seal::envelope(host.member, &parcel);
+        let message = envelope(host.member, &parcel);
         self.outputs.push_back(GuestOutput::Send(Box::new(message)));
         let mut repeat = Repeat::starting(now);
         repeat.again(now);
@@ -347,13 +339,8 @@ impl Guest {
     }
 
     fn envelope(&mut self, now: Instant, unix: UnixTime, data: &str) -> Result<(), DropReason> {
-        let bytes = seal::envelope_bytes(data).map_err(|_| DropReason::Malformed)?;
-        let Ok(Parcel::Respond {
-            purpose: Purpose::Admission,
-            noise,
-        }) = Parcel::decode(&bytes)
-        else {
-            // Members' business.
+        let bytes = envelope_bytes(data).map_err(|_| DropReason::Malformed)?;
+        let Some(noise) = answer_in(&bytes) else {
             return Ok(());
         };
         let Ask::Running {

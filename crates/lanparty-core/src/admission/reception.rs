@@ -9,21 +9,19 @@ use std::{
 };
 
 use lanparty_wire::{
-    AdmissionAnswer, AdmissionRefusal, AdmissionRequest, DropReason, MemberId, PeerId, Roster, UnixTime,
+    AdmissionAnswer, AdmissionRefusal, AdmissionRequest, CodeMessage, DropReason, MemberId, PeerId, Roster,
+    UnixTime,
     control::{Member, Message, Role, Welcome},
-    seal::{self, Parcel, Purpose},
+    seal,
 };
-use rand_chacha::{
-    ChaCha20Rng,
-    rand_core::{RngCore, SeedableRng},
-};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
-use super::{Host, HostEvent};
-use crate::seal::{
-    IdentityKey,
-    handshake::{Context, Handshake, Party},
-    pace::Allowance,
+use super::{
+    Host, HostEvent,
+    asking::{self, Asking},
+    counter::{Counter, ShownCode},
 };
+use crate::seal::{IdentityKey, handshake::Party, pace::Allowance};
 
 /// Refusals that wait for their askers to ask again; who never does must not fill our memory.
 const MAX_DECIDED: usize = 64;
@@ -41,6 +39,8 @@ pub enum ReceptionOutput {
     Note { to: MemberId, bytes: Vec<u8> },
     /// Somebody waits for the host's word now: [`Host::waiting`].
     Waiting(PeerId),
+    /// There is another short code to show.
+    Code(ShownCode),
 }
 
 /// Somebody who is there, a member or not.
@@ -56,13 +56,14 @@ struct Visitor {
 #[derive(Debug)]
 pub struct Reception {
     identity: IdentityKey,
-    host: Host,
-    random: ChaCha20Rng,
+    pub(super) host: Host,
+    pub(super) random: ChaCha20Rng,
     me: Option<Party>,
     visitors: BTreeMap<MemberId, Visitor>,
     /// What the host has refused since they were told to wait.
     decided: BTreeMap<PeerId, AdmissionRefusal>,
-    outputs: VecDeque<ReceptionOutput>,
+    pub(super) counter: Option<Counter>,
+    pub(super) outputs: VecDeque<ReceptionOutput>,
 }
 
 impl Reception {
@@ -75,6 +76,7 @@ impl Reception {
             me: None,
             visitors: BTreeMap::new(),
             decided: BTreeMap::new(),
+            counter: None,
             outputs: VecDeque::new(),
         }
     }
@@ -101,6 +103,7 @@ impl Reception {
         if self.me.is_some() && self.host.next_timeout().is_some_and(|due| due <= unix) {
             self.host.handle_timeout(unix);
         }
+        self.look_at_code(unix);
     }
 
     /// Takes a control message; those that do not concern the door change nothing.
@@ -116,6 +119,7 @@ impl Reception {
         match message {
             Message::Welcome(welcome) => self.enter(unix, welcome),
             Message::Joined { member } => self.joined(now, member),
+            Message::ShortNumbers { numbers } => self.numbered(unix, numbers),
             Message::Left {
                 member, incarnation, ..
             } => {
@@ -180,6 +184,7 @@ impl Reception {
             .all(|other| other.party.identity != identity)
         {
             self.host.set_present(identity, false);
+            self.gone(&identity);
         }
     }
 
@@ -191,13 +196,12 @@ impl Reception {
         data: &str,
     ) -> Result<(), DropReason> {
         let bytes = seal::envelope_bytes(data).map_err(|_| DropReason::Malformed)?;
-        match Parcel::decode(&bytes) {
-            Ok(Parcel::Initiate {
-                purpose: Purpose::Admission,
-                noise,
-            }) => self.asked(now, unix, from, noise),
-            // Members' business.
-            Ok(_) | Err(_) => Ok(()),
+        if CodeMessage::is_one(&bytes) {
+            return self.tried(unix, from, &bytes);
+        }
+        match asking::request_in(&bytes) {
+            Some(noise) => self.asked(now, unix, from, noise),
+            None => Ok(()),
         }
     }
 
@@ -212,38 +216,36 @@ impl Reception {
         let visitor = self.visitors.get_mut(&from).ok_or(DropReason::UnknownSource)?;
         if let Some((_, answer)) = visitor.answered.as_ref().filter(|(asked, _)| asked == noise) {
             let again = seal::envelope(from, answer);
-            self.outputs.push_back(ReceptionOutput::Send(Box::new(again)));
+            self.send(again);
             return Ok(());
         }
         visitor.allowance.take(now)?;
-        let context = Context {
-            purpose: Purpose::Admission,
+        let asking = Asking {
             room: self.host.room(),
-            initiator: visitor.party,
-            responder: me,
+            newcomer: visitor.party,
+            host: me,
         };
         let identity = visitor.party.identity;
-        let mut seed = [0; 32];
-        self.random.fill_bytes(&mut seed);
-        let (handshake, request) = Handshake::respond(&context, &self.identity, noise, &seed)
-            .map_err(|_| DropReason::BadHandshake)?;
+        let (handshake, request) = asking.hear(&mut self.random, &self.identity, noise)?;
         let answer = self.decide(unix, from, identity, &request);
         // A roster comes before the answer that names it, and the file before both.
         self.collect();
-        let (_, noise_answer) = handshake
-            .answer(&answer.encode())
-            .map_err(|_| DropReason::BadHandshake)?;
-        let parcel = Parcel::Respond {
-            purpose: Purpose::Admission,
-            noise: &noise_answer,
-        }
-        .encode();
+        let parcel = asking::end(handshake, &answer.encode())?;
         let message = seal::envelope(from, &parcel);
         if let Some(visitor) = self.visitors.get_mut(&from) {
             visitor.answered = Some((noise.to_vec(), parcel));
         }
-        self.outputs.push_back(ReceptionOutput::Send(Box::new(message)));
+        self.send(message);
         Ok(())
+    }
+
+    pub(super) fn send(&mut self, message: Message) {
+        self.outputs.push_back(ReceptionOutput::Send(Box::new(message)));
+    }
+
+    /// Who sits there.
+    pub(super) fn identity_of(&self, member: MemberId) -> Option<PeerId> {
+        self.visitors.get(&member).map(|visitor| visitor.party.identity)
     }
 
     fn decide(
@@ -263,7 +265,7 @@ impl Reception {
         }
     }
 
-    fn collect(&mut self) {
+    pub(super) fn collect(&mut self) {
         while let Some(event) = self.host.poll_event() {
             match event {
                 HostEvent::Save => self.outputs.push_back(ReceptionOutput::Save),

@@ -12,9 +12,9 @@ use rand_chacha::ChaCha20Rng;
 use super::*;
 use crate::seal::IdentityKey;
 
-const UNIX: UnixTime = UnixTime(1_700_000_000);
-const HOST: u16 = 7;
-const GUEST: u16 = 9;
+pub(super) const UNIX: UnixTime = UnixTime(1_700_000_000);
+pub(super) const HOST: u16 = 7;
+pub(super) const GUEST: u16 = 9;
 
 /// One host and one guest, and everything that the relay has carried.
 struct World {
@@ -72,7 +72,7 @@ impl World {
                     self.guest.handle_note(self.now, self.unix, id(HOST), &bytes);
                     self.drain_guest();
                 }
-                ReceptionOutput::Save | ReceptionOutput::Waiting(_) => {}
+                ReceptionOutput::Save | ReceptionOutput::Waiting(_) | ReceptionOutput::Code(_) => {}
             }
         }
     }
@@ -215,11 +215,11 @@ fn a_request_for_another_seat_is_not_heard() {
     assert_eq!(world.state(), GuestState::Asking);
 }
 
-fn key(seed: u8) -> IdentityKey {
+pub(super) fn key(seed: u8) -> IdentityKey {
     IdentityKey::from_seed(&[seed; 32])
 }
 
-fn id(value: u16) -> MemberId {
+pub(super) fn id(value: u16) -> MemberId {
     MemberId::new(value).unwrap()
 }
 
@@ -247,7 +247,7 @@ fn guest(host: &Host, invite: (InviteId, InviteSecret), saved: Option<&SavedMemb
     Guest::new(UNIX, config, saved)
 }
 
-fn welcome(member: u16) -> Message {
+pub(super) fn welcome(member: u16) -> Message {
     Message::Welcome(Welcome {
         version: 1,
         member: id(member),
@@ -259,7 +259,7 @@ fn welcome(member: u16) -> Message {
     })
 }
 
-fn joined(member: Member) -> Message {
+pub(super) fn joined(member: Member) -> Message {
     Message::Joined { member }
 }
 
@@ -287,7 +287,7 @@ fn host_member() -> Member {
     }
 }
 
-fn guest_member() -> Member {
+pub(super) fn guest_member() -> Member {
     Member {
         id: id(GUEST),
         role: Role::Client,

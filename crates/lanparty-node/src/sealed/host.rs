@@ -60,6 +60,7 @@ where
                 // Who has no keys with us yet asks again by itself.
                 let _ = self.node.write_note(now, to, &bytes);
             }
+            ReceptionOutput::Code(code) => self.tell(EndpointEvent::Code(code)),
             ReceptionOutput::Waiting(identity) => self.tell(EndpointEvent::Waiting(identity)),
         }
         true
@@ -67,7 +68,7 @@ where
 
     fn save_host(&mut self) {
         let Some(sealed) = &mut self.sealed else { return };
-        if let Part::Host(reception) = &sealed.part {
+        if let Part::Host { reception, .. } = &sealed.part {
             let state = reception.host().state().clone();
             sealed.store(&state);
         }

@@ -3,6 +3,7 @@
 //! Control messages go to both the node and the host's door or the guest; what these want done is done in their order. What is to
 //! be stored is stored off the loop, and what follows it waits.
 
+mod code;
 mod guest;
 mod host;
 
@@ -14,17 +15,19 @@ use std::{
 
 use lanparty_api::status::Admission;
 use lanparty_core::{
-    admission::{Guest, Host, Reception, SavedMembership},
+    admission::{Guest, Host, Reception, SavedMembership, Venue},
     seal::{IdentityKey, SealingConfig},
 };
 use lanparty_os::{
     device::{Device, DeviceError},
     dirs::{DirError, write_private},
 };
-use lanparty_wire::{Invite, PeerId, UnixTime, control::Message};
+use lanparty_quic::TrustOutcome;
+use lanparty_wire::{CodeMessage, Invite, PeerId, Pin, UnixTime, control::Message, seal::envelope_bytes};
 use serde::Serialize;
 use tokio::task::JoinHandle;
 
+pub use code::redeem;
 pub use host::{HostFileError, load_host};
 
 use crate::{
@@ -36,7 +39,12 @@ use crate::{
 #[derive(Debug)]
 pub enum SealedConfig {
     /// We are the host. `file` is where [`load_host`] has read it from.
-    Host { host: Box<Host>, file: PathBuf },
+    Host {
+        host: Box<Host>,
+        file: PathBuf,
+        /// Whether newcomers may come by short codes.
+        short_codes: bool,
+    },
     /// We come by an invite, and keep our membership in `file`.
     Guest { invite: Invite, file: PathBuf },
 }
@@ -53,7 +61,10 @@ impl SealedConfig {
 
 /// A host's door, or somebody who is or wants to be a member.
 pub(crate) enum Part {
-    Host(Box<Reception>),
+    Host {
+        reception: Box<Reception>,
+        short_codes: bool,
+    },
     Guest(Box<Guest>),
 }
 
@@ -86,9 +97,17 @@ pub(crate) fn prepare(
         seed: rand::random(),
     };
     let (part, file) = match sealed {
-        SealedConfig::Host { host, file } => {
-            let reception = Reception::new(*host, identity, rand::random());
-            (Part::Host(Box::new(reception)), file)
+        SealedConfig::Host {
+            host,
+            file,
+            short_codes,
+        } => {
+            let reception = Box::new(Reception::new(*host, identity, rand::random()));
+            let part = Part::Host {
+                reception,
+                short_codes,
+            };
+            (part, file)
         }
         SealedConfig::Guest { invite, file } => {
             let guest = guest::guest(config, identity, &invite, read_membership(&file)?.as_ref());
@@ -124,7 +143,7 @@ impl Sealed {
     /// When there is something to do that no message announces.
     pub(crate) fn due(&self) -> Option<Instant> {
         match &self.part {
-            Part::Host(_) => None,
+            Part::Host { .. } => None,
             Part::Guest(guest) => guest.poll_timeout(),
         }
     }
@@ -132,7 +151,7 @@ impl Sealed {
     /// What the status shows; the host is in its own room.
     pub(crate) fn admission(&self) -> Option<Admission> {
         match &self.part {
-            Part::Host(_) => None,
+            Part::Host { .. } => None,
             Part::Guest(guest) => Some(guest::shown(guest.state(unix_now()))),
         }
     }
@@ -171,22 +190,42 @@ where
     R: FnMut() -> F + Send,
     F: Future<Output = Result<D, DeviceError>> + Send + 'static,
 {
-    /// Shows a control message to the room's host or guest; the node sees it as well.
-    pub(crate) fn show_sealed(&mut self, now: Instant, message: &Message) {
-        let Some(sealed) = &mut self.sealed else { return };
+    /// Shows a control message to the room's host or guest. True if it is for the node as well.
+    pub(crate) fn show_sealed(&mut self, now: Instant, message: &Message) -> bool {
+        let Some(sealed) = &mut self.sealed else {
+            return true;
+        };
         let taken = match &mut sealed.part {
-            Part::Host(reception) => reception.handle_control(now, unix_now(), message),
+            Part::Host { reception, .. } => reception.handle_control(now, unix_now(), message),
             Part::Guest(guest) => guest.handle_control(now, unix_now(), message),
         };
         if let Err(reason) = taken {
             self.node.count_drop(reason, 1);
+        }
+        !is_about_code(message)
+    }
+
+    /// We are in the room, by a relay that has shown this key.
+    pub(crate) fn met_relay(&mut self, shown: Pin, trust: TrustOutcome) {
+        if let Some(Part::Host {
+            reception,
+            short_codes: true,
+        }) = self.sealed.as_mut().map(|sealed| &mut sealed.part)
+        {
+            let venue = Venue {
+                relay: self.uplinks.relay().clone(),
+                shown,
+                // What the system's CAs vouch for may change its key without notice.
+                pin: Some(shown).filter(|_| trust != TrustOutcome::System),
+            };
+            reception.open_counter(unix_now(), venue);
         }
     }
 
     /// What only a clock can tell, once a second.
     pub(crate) fn tick_sealed(&mut self, now: Instant) {
         match self.sealed.as_mut().map(|sealed| &mut sealed.part) {
-            Some(Part::Host(reception)) => reception.handle_timeout(unix_now()),
+            Some(Part::Host { reception, .. }) => reception.handle_timeout(unix_now()),
             Some(Part::Guest(guest)) => guest.handle_clock(now, unix_now()),
             None => {}
         }
@@ -201,7 +240,7 @@ where
         }
         while let Some(sealed) = self.sealed.as_mut().filter(|sealed| sealed.storing.is_none()) {
             let more = match &mut sealed.part {
-                Part::Host(reception) => match reception.poll_output() {
+                Part::Host { reception, .. } => match reception.poll_output() {
                     Some(output) => self.do_for_host(now, output),
                     None => false,
                 },
@@ -218,20 +257,28 @@ where
     }
 
     /// Lets the binary speak to the room's host. Nothing happens in other rooms.
-    pub(crate) fn with_host(&mut self, task: HostTask) {
-        if let Some(Part::Host(reception)) = self.sealed.as_mut().map(|sealed| &mut sealed.part) {
-            (task.0)(reception.host_mut(), unix_now());
+    pub(crate) fn with_door(&mut self, task: DoorTask) {
+        if let Some(Part::Host { reception, .. }) = self.sealed.as_mut().map(|sealed| &mut sealed.part) {
+            (task.0)(reception, unix_now());
         }
     }
 }
 
-/// What the binary wants of the host.
-pub(crate) struct HostTask(pub Box<Speak>);
+/// Short codes are between newcomer and host; a node would take them for noise.
+fn is_about_code(message: &Message) -> bool {
+    match message {
+        Message::Envelope { data, .. } => envelope_bytes(data).is_ok_and(|bytes| CodeMessage::is_one(&bytes)),
+        _ => false,
+    }
+}
 
-type Speak = dyn FnOnce(&mut Host, UnixTime) + Send;
+/// What the binary wants at the host's door.
+pub(crate) struct DoorTask(pub Box<Speak>);
 
-impl std::fmt::Debug for HostTask {
+type Speak = dyn FnOnce(&mut Reception, UnixTime) + Send;
+
+impl std::fmt::Debug for DoorTask {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("HostTask")
+        f.write_str("DoorTask")
     }
 }

@@ -1,7 +1,12 @@
-use lanparty_wire::{HostKey, InviteId, InviteSecret};
-use rand::{RngCore, SeedableRng, rngs::SmallRng};
+use lanparty_wire::{
+    AdmissionRefusal, CodeMessage, HostKey, Invite, InviteId, InviteSecret, ShortCode, UnixTime,
+};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
-use super::*;
+use super::{
+    desk::{ATTEMPT, LIFETIME, MAX_TRIES, MAX_TRIES_PER_HOUR},
+    *,
+};
 
 const NOW: UnixTime = UnixTime(1_000_000);
 
@@ -80,7 +85,10 @@ fn five_wrong_tries_void_the_code() {
         assert_eq!(refusal, AdmissionRefusal::WrongCode);
     }
     assert_ne!(table.desk.code(), code);
-    assert_eq!(table.desk.tries(), 0);
+    assert_eq!(
+        (table.desk.tries(), table.desk.last_end()),
+        (0, Some(CodeEnd::Voided))
+    );
     assert_eq!(table.try_code(9, code, relay()), Err(AdmissionRefusal::CodeOver));
 }
 
@@ -101,6 +109,19 @@ fn who_never_confirms_has_used_a_try() {
         CodeOutcome::Reply(CodeMessage::Refused(AdmissionRefusal::Busy))
     ));
     assert!(table.desk.handle_timeout(NOW.after(ATTEMPT), &mut table.random));
+    assert_ne!(table.desk.code(), code);
+}
+
+#[test]
+fn who_goes_away_in_the_middle_has_used_a_try_and_holds_nothing_up() {
+    let mut table = Table::new();
+    let code = table.desk.code();
+    for who in 1..=MAX_TRIES {
+        let (_, start) = table.start(who, code);
+        table.tell(who, &start);
+        table.desk.leave(&peer(who));
+    }
+    assert!(table.desk.handle_timeout(NOW, &mut table.random));
     assert_ne!(table.desk.code(), code);
 }
 
@@ -189,14 +210,56 @@ fn the_keys_of_the_protocol_page_hold() {
     }
 }
 
+#[test]
+fn a_code_for_one_ends_with_the_first_who_comes() {
+    let mut table = Table::new();
+    table.desk.set_uses(Some(1));
+    let code = table.desk.code();
+    // Both know the words; the second proves it too late.
+    let (mut late, start) = table.start(2, code);
+    let CodeOutcome::Reply(reply) = table.tell(2, &start) else {
+        panic!("no reply")
+    };
+    let Ok(CodeStep::Send(confirm)) = late.handle(&reply) else {
+        panic!("no confirmation")
+    };
+    assert_eq!(table.try_code(1, code, relay()), Ok(invite()));
+    assert_ne!(table.desk.code().number, code.number);
+    assert_eq!(table.desk.last_end(), Some(CodeEnd::UsedUp));
+    assert_eq!(table.desk.uses_left(), Some(1));
+    assert!(matches!(
+        table.tell(2, &confirm),
+        CodeOutcome::Reply(CodeMessage::Refused(AdmissionRefusal::CodeOver))
+    ));
+    assert_eq!(table.try_code(3, code, relay()), Err(AdmissionRefusal::CodeOver));
+}
+
+#[test]
+fn a_code_that_was_taken_back_lets_nobody_in_who_still_tries_it() {
+    for (end, is_over) in [(CodeEnd::Wished, true), (CodeEnd::Expired, false)] {
+        let mut table = Table::new();
+        let (mut newcomer, start) = table.start(1, table.desk.code());
+        let CodeOutcome::Reply(reply) = table.tell(1, &start) else {
+            panic!("no reply")
+        };
+        let Ok(CodeStep::Send(confirm)) = newcomer.handle(&reply) else {
+            panic!("no confirmation")
+        };
+        table.desk.renew(NOW, &mut table.random, end);
+        let outcome = table.tell(1, &confirm);
+        assert_eq!(matches!(outcome, CodeOutcome::Reply(_)), is_over, "{outcome:?}");
+        assert_eq!(matches!(outcome, CodeOutcome::Proven(_)), !is_over, "{outcome:?}");
+    }
+}
+
 struct Table {
     desk: CodeDesk,
-    random: TestRandom,
+    random: ChaCha20Rng,
 }
 
 impl Table {
     fn new() -> Table {
-        let mut random = TestRandom(SmallRng::seed_from_u64(7));
+        let mut random = ChaCha20Rng::seed_from_u64(7);
         let desk = CodeDesk::open(NOW, &mut random, host(), relay());
         Table { desk, random }
     }
@@ -263,22 +326,3 @@ fn invite() -> Invite {
         approval: false,
     }
 }
-
-/// The same numbers in every run; only a test may call them fit for keys.
-struct TestRandom(SmallRng);
-
-impl RngCore for TestRandom {
-    fn next_u32(&mut self) -> u32 {
-        self.0.next_u32()
-    }
-
-    fn next_u64(&mut self) -> u64 {
-        self.0.next_u64()
-    }
-
-    fn fill_bytes(&mut self, bytes: &mut [u8]) {
-        self.0.fill_bytes(bytes);
-    }
-}
-
-impl CryptoRng for TestRandom {}
