@@ -3,6 +3,8 @@
 
 use std::{fs, path::Path};
 
+#[path = "../../../fuzz/bodies/code_message.rs"]
+mod code_message;
 #[path = "../../../fuzz/bodies/fragment.rs"]
 mod fragment;
 #[path = "../../../fuzz/bodies/frame_view.rs"]
@@ -17,6 +19,11 @@ mod parcel;
 mod segment;
 #[path = "../../../fuzz/bodies/shape.rs"]
 mod shape;
+
+#[test]
+fn code_message_seeds_hold() {
+    replay("code_message", code_message::run);
+}
 
 #[test]
 fn fragment_seeds_hold() {
