@@ -69,6 +69,8 @@ enum Room {
     Sealed,
     /// By this link.
     Link(String),
+    /// By this short code.
+    Code(String),
 }
 
 /// A lab with lanparty in it.
@@ -134,6 +136,31 @@ impl Party {
         self.room = Room::Link(link.to_owned());
     }
 
+    /// Players that are started from now on join by this short code, and trust the relay because of it.
+    pub fn join_by_code(&mut self, code: &str) {
+        self.room = Room::Code(code.to_owned());
+    }
+
+    /// The short code that the LAN gateway shows, once it is another one than `before`.
+    pub fn short_code(&mut self, before: Option<&str>) -> Result<String, LabError> {
+        let gateway = self.process(Who::Gateway)?;
+        let found = wait_for("a short code on the host's screen", START_LIMIT, || {
+            let log = gateway.log();
+            let shown = log.lines().rev().find_map(|line| {
+                let rest = line.strip_prefix("They start: lanparty-client ")?;
+                rest.split_whitespace().next().map(str::to_owned)
+            })?;
+            (Some(shown.as_str()) != before).then_some(shown)
+        });
+        found.map_err(|error| match error {
+            LabError::Timeout { what, waited, .. } => {
+                let detail = format!("; its log:\n{}", tail(&self.log(Who::Gateway)));
+                LabError::Timeout { what, waited, detail }
+            }
+            other => other,
+        })
+    }
+
     /// The link that the LAN gateway has printed. It stays good while the gateway is away.
     pub fn invite(&mut self) -> Result<String, LabError> {
         if let Room::Link(link) = &self.room {
@@ -179,15 +206,18 @@ impl Party {
         let state = self.state_dir(who);
         let certificate = self.certificate();
         let relay = self.meeting_point.clone();
-        let link = match who {
-            Who::Player(_) if self.room != Room::Open => Some(self.invite()?),
-            Who::Relay | Who::Gateway | Who::Player(_) => None,
+        let ticket = match (who, &self.room) {
+            (Who::Relay | Who::Gateway, _) | (Who::Player(_), Room::Open) => None,
+            (Who::Player(_), Room::Code(code)) => {
+                Some(vec![code.clone(), "--relay".to_owned(), relay.clone()])
+            }
+            (Who::Player(_), Room::Sealed | Room::Link(_)) => Some(vec![self.invite()?]),
         };
         let mut words: Vec<&str> = vec![&program, "--state-dir", &state];
         match who {
             Who::Relay => words.extend(["--listen", "443/udp", "--dev-cert-der-out", &certificate]),
-            Who::Gateway | Who::Player(_) => match &link {
-                Some(link) => words.push(link),
+            Who::Gateway | Who::Player(_) => match &ticket {
+                Some(ticket) => words.extend(ticket.iter().map(String::as_str)),
                 None => words.extend(["--relay", &relay, "--relay-ca-cert", &certificate]),
             },
         }
