@@ -10,6 +10,7 @@
 
 mod batch;
 mod coalesce;
+pub mod lan;
 pub mod memory;
 mod out;
 pub mod packet;

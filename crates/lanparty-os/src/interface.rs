@@ -55,6 +55,16 @@ pub enum LanInterfaceError {
     OwnTap { name: String },
     #[error("{name} is not an Ethernet interface; choose the one that the LAN's cable is in")]
     NotEthernet { name: String },
+    #[error("{name} is a part of {master}, which is the one that sends and receives; choose {advice}")]
+    Enslaved {
+        name: String,
+        master: String,
+        advice: String,
+    },
+    #[error(
+        "{name} is not a bridge; choose one that `ip link show type bridge` lists, or use --iface {name}"
+    )]
+    NotBridge { name: String },
     #[error("{name} is switched off; switch it on with: ip link set {name} up")]
     Down { name: String },
     #[error("{name} has no link; plug the LAN's cable in, or see whether the switch at its other end is on")]
@@ -126,14 +136,61 @@ pub fn check_lan_interface(root: &Path, name: &str) -> Result<Interface, LanInte
         let candidates = list(root)
             .map_err(unreadable)?
             .into_iter()
-            .filter(|i| refusal(i).is_none())
+            .filter(|i| refusal(i).is_none() && enslaved(root, i).is_none())
             .map(|i| i.name);
         return Err(LanInterfaceError::Missing {
             name: name.to_owned(),
             candidates: candidates.collect(),
         });
     };
-    refusal(&interface).map_or(Ok(interface), Err)
+    let refused = refusal(&interface).or_else(|| enslaved(root, &interface));
+    refused.map_or(Ok(interface), Err)
+}
+
+/// Looks at the bridge that a LAN gateway is to become a port of. It needs no other port with a link.
+///
+/// # Errors
+/// A sentence that says why it cannot be, and what to do.
+pub fn check_bridge(root: &Path, name: &str) -> Result<Interface, LanInterfaceError> {
+    let unreadable = |source| LanInterfaceError::Unreadable {
+        name: name.to_owned(),
+        source,
+    };
+    let name = name.to_owned();
+    match inspect(root, &name).map_err(unreadable)? {
+        None => {
+            let all = list(root).map_err(unreadable)?.into_iter();
+            let bridges = all.filter(|i| i.kind == LinkKind::Bridge).map(|i| i.name);
+            Err(LanInterfaceError::Missing {
+                name,
+                candidates: bridges.collect(),
+            })
+        }
+        Some(interface) if interface.kind != LinkKind::Bridge => Err(LanInterfaceError::NotBridge { name }),
+        Some(interface) if !interface.up => Err(LanInterfaceError::Down { name }),
+        Some(interface) => Ok(interface),
+    }
+}
+
+/// A bridge or a bond takes what its parts receive, and sends by which it likes. Other masters (a VRF) leave frames where they are.
+fn enslaved(root: &Path, interface: &Interface) -> Option<LanInterfaceError> {
+    let master = inspect(root, interface.master.as_deref()?).ok()??;
+    let advice = match master.kind {
+        LinkKind::Bridge => format!("--iface {0} or --attach bridge={0}", master.name),
+        LinkKind::Bond => format!("--iface {}", master.name),
+        LinkKind::Ethernet
+        | LinkKind::Wifi
+        | LinkKind::Loopback
+        | LinkKind::Vlan
+        | LinkKind::Tap
+        | LinkKind::Tun
+        | LinkKind::Other => return None,
+    };
+    Some(LanInterfaceError::Enslaved {
+        name: interface.name.clone(),
+        master: master.name,
+        advice,
+    })
 }
 
 fn refusal(interface: &Interface) -> Option<LanInterfaceError> {
@@ -315,6 +372,59 @@ mod tests {
             kinds,
             expected.map(|(name, kind, master)| (name.to_owned(), kind, master))
         );
+    }
+
+    #[test]
+    fn a_part_of_a_bridge_or_a_bond_is_refused_with_the_name_of_the_whole() {
+        let machine = Machine::new();
+        machine.card("br0", &[("bridge/bridge_id", "8000.0")]);
+        machine.card("bond0", &[("bonding/mode", "802.3ad 4")]);
+        machine.card("vrf0", &[]);
+        machine.card("bond0.7", &[("uevent", "DEVTYPE=vlan\nINTERFACE=bond0.7")]);
+        for (card, master) in [("eth0", "br0"), ("eth1", "bond0"), ("eth2", "vrf0")] {
+            machine.card(card, &[]);
+            let link = machine.path().join(card).join("master");
+            std::os::unix::fs::symlink(format!("../{master}"), link).unwrap();
+        }
+        let ask = |name| check_lan_interface(machine.path(), name);
+        let sentence = ask("eth0").unwrap_err().to_string();
+        assert!(
+            sentence.ends_with("choose --iface br0 or --attach bridge=br0"),
+            "{sentence}"
+        );
+        let sentence = ask("eth1").unwrap_err().to_string();
+        assert!(sentence.ends_with("choose --iface bond0"), "{sentence}");
+        for (name, kind) in [
+            ("eth2", LinkKind::Ethernet),
+            ("bond0", LinkKind::Bond),
+            ("bond0.7", LinkKind::Vlan),
+            ("br0", LinkKind::Bridge),
+        ] {
+            assert_eq!(ask(name).unwrap().kind, kind);
+        }
+        let sentence = ask("eth9").unwrap_err().to_string();
+        assert!(
+            sentence.ends_with("choose bond0, bond0.7, br0, eth2 or vrf0"),
+            "{sentence}"
+        );
+    }
+
+    #[test]
+    fn only_a_bridge_that_is_up_can_be_joined() {
+        let machine = Machine::new();
+        machine.card("br0", &[("bridge/bridge_id", "8000.0"), ("carrier", "0")]);
+        machine.card("br1", &[("bridge/bridge_id", "8000.0"), ("flags", "0x1002")]);
+        machine.card("eth0", &[]);
+        let ask = |name| check_bridge(machine.path(), name);
+        assert_eq!(ask("br0").unwrap().kind, LinkKind::Bridge);
+        for (name, advice) in [
+            ("br1", "ip link set br1 up"),
+            ("eth0", "use --iface eth0"),
+            ("br9", "choose br0 or br1"),
+        ] {
+            let sentence = ask(name).unwrap_err().to_string();
+            assert!(sentence.contains(advice), "{name}: {sentence}");
+        }
     }
 
     #[test]

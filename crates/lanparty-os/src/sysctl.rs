@@ -45,6 +45,11 @@ pub fn quiet_ipv4(tap: &str) -> Vec<Change> {
     existing("net/ipv4/conf", tap, &settings)
 }
 
+/// Whether this kernel has the setting of a change.
+pub(crate) fn exists(change: &Change) -> bool {
+    matches!(change, Change::SetSysctl { key, .. } if matches!(read(key), Ok(Some(_))))
+}
+
 /// Every interface has what `default` has.
 fn existing(family: &str, tap: &str, settings: &[(&str, &str)]) -> Vec<Change> {
     let known = settings

@@ -78,6 +78,20 @@ impl Batch {
         })
     }
 
+    /// Takes frames out that are not wanted.
+    pub(crate) fn retain(&mut self, mut wanted: impl FnMut(Received<'_>) -> bool) {
+        let buffer = &self.buffer;
+        self.entries.retain(|entry| {
+            wanted(Received {
+                frame: Frame {
+                    bytes: &buffer[entry.start..entry.start + entry.len],
+                    offload: entry.offload,
+                },
+                origin: entry.origin,
+            })
+        });
+    }
+
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
         self.end = 0;

@@ -14,6 +14,8 @@ use netlink_packet_route::{
 use rtnetlink::{AddressMessageBuilder, Handle, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder};
 use tokio::task::JoinHandle;
 
+mod steer;
+
 use super::{Added, BestRoute, NetworkError, query};
 use crate::syscall;
 

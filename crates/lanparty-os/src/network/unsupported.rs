@@ -45,6 +45,14 @@ impl Network {
         Err(UNSUPPORTED)
     }
 
+    pub async fn redirect_received(&self, _from: &str, _to: &str) -> Result<(), NetworkError> {
+        Err(UNSUPPORTED)
+    }
+
+    pub async fn join_bridge(&self, _port: &str, _bridge: &str) -> Result<(), NetworkError> {
+        Err(UNSUPPORTED)
+    }
+
     pub async fn add_address(&self, _interface: &str, _address: Prefix) -> Result<Added, NetworkError> {
         Err(UNSUPPORTED)
     }

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use lanparty_wire::Frame;
 use tokio::{io::unix::AsyncFd, time::timeout};
 
 use super::{receive::receive, transmit::transmit};
@@ -127,9 +128,20 @@ impl FrameSource for PacketSource {
 
 impl FrameSink for PacketSink {
     async fn send(&mut self, frames: &mut OutBatch) -> Result<Sent, DeviceError> {
+        self.send_some(frames, |_| true)
+    }
+}
+
+impl PacketSink {
+    /// Sends the frames that `keep` wants, and empties the batch.
+    pub(crate) fn send_some(
+        &mut self,
+        frames: &mut OutBatch,
+        keep: impl Fn(Frame<'_>) -> bool,
+    ) -> Result<Sent, DeviceError> {
         // A name that is no longer that of the interface stands for none of its super-frames.
         let mtu = || mtu(self.0.fd.get_ref(), &self.0.name).unwrap_or(0);
-        let result = transmit(self.0.fd.as_raw_fd(), frames, mtu);
+        let result = transmit(self.0.fd.as_raw_fd(), frames, mtu, keep);
         frames.clear();
         result.map_err(|error| DeviceError::from_io("send by", &self.0.name, error))
     }

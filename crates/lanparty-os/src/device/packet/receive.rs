@@ -11,6 +11,8 @@ const TAG_LEN: usize = 4;
 /// Frames begin here in their slots, so that a tag can be put back by moving only the two addresses.
 const HEADROOM: usize = TAG_LEN;
 const ADDRESSES_LEN: usize = 12;
+/// The bits of control information that name the VLAN.
+const VLAN_ID: u16 = 0x0fff;
 
 /// What the kernel writes beside a frame's bytes.
 #[derive(Clone, Copy)]
@@ -142,6 +144,10 @@ fn tag_of(data: &libc::tpacket_auxdata) -> Option<[u8; TAG_LEN]> {
     }
     let known = data.tp_status & libc::TP_STATUS_VLAN_TPID_VALID != 0;
     let kind = if known { data.tp_vlan_tpid } else { ethertype::VLAN };
+    // A tag of no VLAN says only how urgent the frame is on this cable (IEEE 802.1Q, clause 9.6): the frame is an untagged one.
+    if kind == ethertype::VLAN && data.tp_vlan_tci & VLAN_ID == 0 {
+        return None;
+    }
     let ([a, b], [c, d]) = (kind.to_be_bytes(), data.tp_vlan_tci.to_be_bytes());
     Some([a, b, c, d])
 }
@@ -191,6 +197,9 @@ mod tests {
         data.tp_status |= libc::TP_STATUS_VLAN_TPID_VALID;
         data.tp_vlan_tpid = ethertype::SERVICE_VLAN;
         assert_eq!(tag_of(&data), Some([0x88, 0xa8, 0x20, 0x07]));
+        data.tp_vlan_tpid = ethertype::VLAN;
+        data.tp_vlan_tci = 0xe000;
+        assert_eq!(tag_of(&data), None, "urgent, but of no VLAN");
         data.tp_status = 0;
         assert_eq!(tag_of(&data), None);
     }

@@ -5,7 +5,7 @@
 
 use std::{io, mem};
 
-use lanparty_wire::{ETHERNET_HEADER_LEN, MIN_FRAME_LEN, Offload};
+use lanparty_wire::{ETHERNET_HEADER_LEN, Frame, MIN_FRAME_LEN, Offload};
 
 use crate::device::{MAX_BATCH, MAX_SEGMENTS, OutBatch, OutFrame, Sent, vnet};
 
@@ -24,17 +24,22 @@ struct Message<'a> {
 }
 
 /// Sends the batch in order. A frame that is refused is counted and the rest goes on; a super-frame of ours that is refused, or whose
-/// segments are longer than `mtu`, is taken apart first. `mtu` is asked only if there is one.
+/// segments are longer than `mtu`, is taken apart first. `mtu` is asked only if there is one. Frames that `keep` does not want are left out.
 ///
 /// # Errors
 /// ENETDOWN or ENXIO when the interface went down or away.
-pub(super) fn transmit(fd: libc::c_int, frames: &OutBatch, mtu: impl FnOnce() -> usize) -> io::Result<Sent> {
+pub(super) fn transmit(
+    fd: libc::c_int,
+    frames: &OutBatch,
+    mtu: impl FnOnce() -> usize,
+    keep: impl Fn(Frame<'_>) -> bool,
+) -> io::Result<Sent> {
     let has_merged = frames.frames().any(|out| out.is_merged());
     // The kernel refuses finished frames that are too long, but hands such segments to the card's driver.
     let longest = if has_merged { mtu() } else { 0 };
     let mut sent = Sent::default();
     let mut messages = Vec::with_capacity(frames.frames().len());
-    for out in frames.frames() {
+    for out in frames.frames().filter(|out| keep(out.frame)) {
         if out.is_merged() && longest_segment(&out) > longest {
             send(fd, &messages, &mut sent)?;
             messages.clear();

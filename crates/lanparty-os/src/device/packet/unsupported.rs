@@ -1,5 +1,7 @@
 //! Systems without packet sockets.
 
+use lanparty_wire::Frame;
+
 use crate::device::{
     Batch, Device, DeviceError, FrameSink, FrameSource, Medium, OutBatch, Sent, SourceLosses,
 };
@@ -58,6 +60,16 @@ impl FrameSource for PacketSource {
 
 impl FrameSink for PacketSink {
     async fn send(&mut self, _frames: &mut OutBatch) -> Result<Sent, DeviceError> {
+        Err(UNSUPPORTED)
+    }
+}
+
+impl PacketSink {
+    pub(crate) fn send_some(
+        &mut self,
+        _frames: &mut OutBatch,
+        _keep: impl Fn(Frame<'_>) -> bool,
+    ) -> Result<Sent, DeviceError> {
         Err(UNSUPPORTED)
     }
 }

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use lanparty_wire::Mac;
+use lanparty_wire::{Frame, Mac};
 use tokio::io::unix::AsyncFd;
 
 use super::TapOptions;
@@ -153,16 +153,21 @@ impl TapSource {
 
 impl FrameSink for TapSink {
     async fn send(&mut self, frames: &mut OutBatch) -> Result<Sent, DeviceError> {
-        let result = self.write(frames);
+        let result = self.write(frames, |_| true);
         frames.clear();
         result
     }
 }
 
 impl TapSink {
-    fn write(&self, frames: &OutBatch) -> Result<Sent, DeviceError> {
+    /// Writes the frames that `keep` wants.
+    pub(crate) fn write(
+        &self,
+        frames: &OutBatch,
+        keep: impl Fn(Frame<'_>) -> bool,
+    ) -> Result<Sent, DeviceError> {
         let mut sent = Sent::default();
-        for out in frames.frames() {
+        for out in frames.frames().filter(|out| keep(out.frame)) {
             let Some(header) = vnet::encode(out.frame) else {
                 sent.refused += out.count();
                 continue;

@@ -1,6 +1,6 @@
 //! Systems without a TAP of ours yet.
 
-use lanparty_wire::Mac;
+use lanparty_wire::{Frame, Mac};
 
 use super::TapOptions;
 use crate::device::{
@@ -82,6 +82,16 @@ impl TapControl {
     }
 
     pub fn set_mtu(&self, _mtu: u16) -> Result<(), DeviceError> {
+        Err(UNSUPPORTED)
+    }
+}
+
+impl TapSink {
+    pub(crate) fn write(
+        &self,
+        _frames: &OutBatch,
+        _keep: impl Fn(Frame<'_>) -> bool,
+    ) -> Result<Sent, DeviceError> {
         Err(UNSUPPORTED)
     }
 }
