@@ -13,6 +13,6 @@ pub mod status;
 pub mod story;
 
 pub use drop_log::{DropLog, DropNotice};
-pub use local::{Command, query, serve_status, socket_path};
+pub use local::{Command, query, query_discovery, serve_endpoint, serve_status, socket_path};
 pub use status::{Program, Status};
 pub use story::{Line, Storyteller, story};

@@ -5,13 +5,17 @@
 //! not know is answered with a refusal, so later surfaces add commands without breaking older programs.
 
 use std::{
-    fs, io,
+    fs,
+    future::Future,
+    io,
     os::{fd::AsRawFd, unix::fs::PermissionsExt},
     path::{Path, PathBuf},
+    pin::Pin,
     sync::Arc,
     time::Duration,
 };
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -38,6 +42,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub enum Command {
     /// Its [`Status`].
     Status,
+    /// The last minute of discovery frames, as a pcapng file.
+    Discovery,
     /// A command of a later version.
     #[serde(other)]
     Unknown,
@@ -47,9 +53,20 @@ pub enum Command {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 enum Answer {
-    Status { status: Box<Status> },
-    Refused { reason: String },
+    Status {
+        status: Box<Status>,
+    },
+    /// In base64.
+    Discovery {
+        file: String,
+    },
+    Refused {
+        reason: String,
+    },
 }
+
+/// Where a process has the file that [`Command::Discovery`] asks for; nothing if it is about to end.
+pub type DiscoveryFile = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Option<Vec<u8>>> + Send>> + Send + Sync>;
 
 #[derive(Serialize, Deserialize)]
 struct Request {
@@ -102,11 +119,41 @@ impl Drop for StatusServer {
 /// # Errors
 /// The socket cannot be made.
 pub fn serve_status(path: &Path, status: watch::Receiver<Status>) -> Result<StatusServer, LocalError> {
+    serve(
+        path,
+        Source {
+            status,
+            discovery: None,
+        },
+    )
+}
+
+/// Like [`serve_status`], for a process that remembers discovery frames.
+///
+/// # Errors
+/// The socket cannot be made.
+pub fn serve_endpoint(
+    path: &Path,
+    status: watch::Receiver<Status>,
+    discovery: DiscoveryFile,
+) -> Result<StatusServer, LocalError> {
+    let discovery = Some(discovery);
+    serve(path, Source { status, discovery })
+}
+
+/// What there is to answer.
+#[derive(Clone)]
+struct Source {
+    status: watch::Receiver<Status>,
+    discovery: Option<DiscoveryFile>,
+}
+
+fn serve(path: &Path, source: Source) -> Result<StatusServer, LocalError> {
     let listener = listen(path).map_err(|source| LocalError::Serve {
         path: path.to_owned(),
         source,
     })?;
-    let task = tokio::spawn(accept(listener, status));
+    let task = tokio::spawn(accept(listener, source));
     Ok(StatusServer {
         path: path.to_owned(),
         task,
@@ -125,14 +172,14 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     socket.listen(MAX_CLIENTS as u32)
 }
 
-async fn accept(listener: UnixListener, status: watch::Receiver<Status>) {
+async fn accept(listener: UnixListener, source: Source) {
     let slots = Arc::new(Semaphore::new(MAX_CLIENTS));
     while let Ok(slot) = slots.clone().acquire_owned().await {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let status = status.clone();
+                let source = source.clone();
                 tokio::spawn(async move {
-                    if let Err(error) = converse(stream, status).await {
+                    if let Err(error) = converse(stream, source).await {
                         tracing::debug!(%error, "a status client went away");
                     }
                     drop(slot);
@@ -147,11 +194,11 @@ async fn accept(listener: UnixListener, status: watch::Receiver<Status>) {
     }
 }
 
-async fn converse(stream: UnixStream, status: watch::Receiver<Status>) -> io::Result<()> {
+async fn converse(stream: UnixStream, source: Source) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read.take(MAX_QUESTION)).lines();
     while let Some(line) = timeout(PATIENCE, lines.next_line()).await?? {
-        let answer = answer(&line, &status);
+        let answer = answer(&line, &source).await;
         let mut bytes = serde_json::to_vec(&answer)?;
         bytes.push(b'\n');
         timeout(PATIENCE, write.write_all(&bytes)).await??;
@@ -159,7 +206,7 @@ async fn converse(stream: UnixStream, status: watch::Receiver<Status>) -> io::Re
     Ok(())
 }
 
-fn answer(line: &str, status: &watch::Receiver<Status>) -> Answer {
+async fn answer(line: &str, source: &Source) -> Answer {
     let refuse = |reason: String| Answer::Refused { reason };
     match serde_json::from_str::<Request>(line) {
         Err(error) => refuse(format!("the request was not understood: {error}")),
@@ -167,7 +214,19 @@ fn answer(line: &str, status: &watch::Receiver<Status>) -> Answer {
             command: Command::Status,
             ..
         }) => Answer::Status {
-            status: Box::new(status.borrow().clone()),
+            status: Box::new(source.status.borrow().clone()),
+        },
+        Ok(Request {
+            command: Command::Discovery,
+            ..
+        }) => match &source.discovery {
+            None => refuse("this program remembers no frames".to_owned()),
+            Some(discovery) => match discovery().await {
+                Some(file) => Answer::Discovery {
+                    file: BASE64_STANDARD.encode(file),
+                },
+                None => refuse("it is about to end".to_owned()),
+            },
         },
         Ok(Request {
             command: Command::Unknown,
@@ -183,9 +242,41 @@ fn answer(line: &str, status: &watch::Receiver<Status>) -> Answer {
 /// # Errors
 /// [`LocalError::NotRunning`] if nobody listens there, and others that say what went wrong.
 pub async fn query(path: &Path) -> Result<Status, LocalError> {
+    match put(path, Command::Status).await? {
+        Answer::Status { status } => Ok(*status),
+        other => Err(unexpected(path, other)),
+    }
+}
+
+/// Asks the instance at `path` for the last minute of its discovery frames, as a pcapng file.
+///
+/// # Errors
+/// As [`query`]; [`LocalError::Refused`] also from a program that remembers no frames.
+pub async fn query_discovery(path: &Path) -> Result<Vec<u8>, LocalError> {
+    match put(path, Command::Discovery).await? {
+        Answer::Discovery { file } => BASE64_STANDARD.decode(file).map_err(|error| LocalError::Answer {
+            path: path.to_owned(),
+            source: serde::de::Error::custom(error),
+        }),
+        other => Err(unexpected(path, other)),
+    }
+}
+
+fn unexpected(path: &Path, answer: Answer) -> LocalError {
+    let reason = match answer {
+        Answer::Refused { reason } => reason,
+        Answer::Status { .. } | Answer::Discovery { .. } => "it answered something else".to_owned(),
+    };
+    LocalError::Refused {
+        path: path.to_owned(),
+        reason,
+    }
+}
+
+async fn put(path: &Path, command: Command) -> Result<Answer, LocalError> {
     let request = Request {
         version: STATUS_VERSION,
-        command: Command::Status,
+        command,
     };
     let line = ask(path, &request).await.map_err(|source| match source.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => LocalError::NotRunning {
@@ -197,17 +288,10 @@ pub async fn query(path: &Path) -> Result<Status, LocalError> {
             source,
         },
     })?;
-    match serde_json::from_str(&line) {
-        Ok(Answer::Status { status }) => Ok(*status),
-        Ok(Answer::Refused { reason }) => Err(LocalError::Refused {
-            path: path.to_owned(),
-            reason,
-        }),
-        Err(source) => Err(LocalError::Answer {
-            path: path.to_owned(),
-            source,
-        }),
-    }
+    serde_json::from_str(&line).map_err(|source| LocalError::Answer {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 async fn ask(path: &Path, request: &Request) -> io::Result<String> {

@@ -8,7 +8,7 @@ use std::{
     future::{Future, pending},
     pin::Pin,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -35,6 +35,7 @@ use tokio::{
 
 use crate::{
     config::EndpointConfig,
+    record::{Recorder, Witness},
     sealed::{self, DoorTask, Sealed, SealedConfig},
     uplink::{DialFailure, Dialed, Uplink, Uplinks},
 };
@@ -109,6 +110,7 @@ pub(crate) enum Command {
     Station(Station),
     Shutdown(LeaveReason),
     Door(DoorTask),
+    Discovery(oneshot::Sender<Vec<u8>>),
 }
 
 /// Makes an endpoint. `reopen` brings the device back after it went down, and may wait as long as that takes. The endpoint
@@ -131,6 +133,7 @@ where
     let (commands, command_receiver) = mpsc::channel(COMMAND_QUEUE);
     let (event_sender, events) = mpsc::channel(EVENT_QUEUE);
     let now = Instant::now();
+    let witness = Witness::new(now, SystemTime::now());
     let node = NodeConfig {
         role: config.role,
         mac: config.mac,
@@ -166,6 +169,7 @@ where
         status,
         drops: DropLog::default(),
         losses: SourceLosses::default(),
+        witness,
         problem: None,
         silent: true,
         attempts: 0,
@@ -239,6 +243,26 @@ impl EndpointHandle {
     }
 }
 
+impl EndpointHandle {
+    /// What can be asked for the last minute of discovery frames by itself.
+    pub fn remembered(&self) -> Remembered {
+        Remembered(self.commands.clone())
+    }
+}
+
+/// The last minute of discovery frames of a running endpoint.
+#[derive(Debug, Clone)]
+pub struct Remembered(mpsc::Sender<Command>);
+
+impl Remembered {
+    /// A pcapng file; `None` if the endpoint has stopped.
+    pub async fn file(&self) -> Option<Vec<u8>> {
+        let (answer, answered) = oneshot::channel();
+        self.0.send(Command::Discovery(answer)).await.ok()?;
+        answered.await.ok()
+    }
+}
+
 type Dial = Pin<Box<dyn Future<Output = Result<Dialed, DialFailure>> + Send>>;
 type Reopen<D> = Pin<Box<dyn Future<Output = Result<D, DeviceError>> + Send>>;
 
@@ -261,6 +285,7 @@ pub struct Endpoint<D: Device, R> {
     pub(crate) status: watch::Sender<Status>,
     pub(crate) drops: DropLog,
     pub(crate) losses: SourceLosses,
+    pub(crate) witness: Witness,
     /// What keeps us out of the room, in one sentence.
     pub(crate) problem: Option<String>,
     /// Whether the last dial was not answered at all; assumed until one has ended.
@@ -296,6 +321,13 @@ where
     R: FnMut() -> F + Send,
     F: Future<Output = Result<D, DeviceError>> + Send + 'static,
 {
+    /// Writes down from now on what passes by.
+    #[must_use]
+    pub fn recorded_by(mut self, recorder: Option<Recorder>) -> Endpoint<D, R> {
+        self.witness.record_to(recorder);
+        self
+    }
+
     /// Runs until [`EndpointHandle::shutdown`], reconnecting as often as it must.
     ///
     /// # Errors
@@ -318,6 +350,10 @@ where
                     self.node.lan_station(Instant::now(), station);
                 }
                 Woken::Command(Some(Command::Door(task))) => self.with_door(task),
+                Woken::Command(Some(Command::Discovery(answer))) => {
+                    // Who has asked may be gone.
+                    let _ = answer.send(self.witness.discovery(Instant::now()));
+                }
                 Woken::Control(message) => self.handle_control(Instant::now(), message)?,
                 Woken::Dialed(result) => self.handle_dialed(Instant::now(), *result)?,
                 Woken::Path => self.drive(Instant::now()).await?,
@@ -383,7 +419,7 @@ where
         while let Some(output) = self.node.poll_output() {
             match output {
                 Output::Control(message) => self.send_control(message),
-                Output::Inject(frame) => self.inject(&frame).await?,
+                Output::Inject(frame) => self.inject(now, &frame).await?,
                 Output::Event(Event::Note { from, bytes }) => self.note(now, from, &bytes),
                 Output::Event(event) => self.tell_node(event),
             }

@@ -10,6 +10,7 @@ use lanparty_wire::{DropReason, Frame};
 
 use crate::{
     endpoint::{Endpoint, EndpointError, EndpointEvent},
+    record::{self, Side, Witness},
     uplink::Uplink,
 };
 
@@ -29,8 +30,9 @@ where
             return self.device_failed(error);
         }
         for frame in self.batch.iter() {
-            // A dropped frame is counted and logged by the core, and is nobody else's business.
-            let _ = self.node.handle_frame(now, frame);
+            // A dropped frame is counted and logged by the core.
+            let verdict = self.node.handle_frame(now, frame);
+            self.witness.saw(now, Side::Device, frame.bytes, verdict);
         }
         Ok(())
     }
@@ -72,6 +74,7 @@ where
         } = self.uplink.as_mut()?;
         let round = Round {
             node: &mut self.node,
+            witness: &mut self.witness,
             path: *id,
             link: link.id(),
             budget,
@@ -82,10 +85,11 @@ where
     }
 
     /// A frame of our own for the device.
-    pub(crate) async fn inject(&mut self, frame: &[u8]) -> Result<(), EndpointError> {
+    pub(crate) async fn inject(&mut self, now: Instant, frame: &[u8]) -> Result<(), EndpointError> {
         if self.out.is_full() {
             self.write_device().await?;
         }
+        self.witness.saw(now, Side::Ours, frame, Ok(()));
         if self.out.push(Frame::plain(frame)).is_err() {
             self.node.count_drop(DropReason::DeviceRefused, 1);
         }
@@ -165,6 +169,7 @@ where
 /// What the core and the device have to do with a path for the length of a turn.
 struct Round<'a> {
     node: &'a mut Node,
+    witness: &'a mut Witness,
     path: PathId,
     link: LinkId,
     /// The path's, as far as the core knows it.
@@ -189,11 +194,17 @@ impl Traffic for Round<'_> {
         }
         match self.node.handle_datagram(now, self.path, &datagram) {
             Ok(Delivery::Frame(bytes)) => {
+                if let Some(from) = record::sender(&datagram) {
+                    self.witness.saw(now, Side::Member(from), bytes, Ok(()));
+                }
                 if self.out.push(Frame::plain(bytes)).is_err() {
                     self.node.count_drop(DropReason::DeviceRefused, 1);
                 }
             }
-            Ok(Delivery::Nothing) | Err(_) => {}
+            Ok(Delivery::Nothing) => {}
+            Err(reason) => self
+                .witness
+                .saw_refused(now, &datagram, self.node.refused(), reason),
         }
     }
 

@@ -8,6 +8,7 @@
 mod config;
 mod endpoint;
 mod frames;
+mod record;
 mod report;
 mod sealed;
 mod surface;
@@ -15,6 +16,7 @@ mod uplink;
 mod uplinked;
 
 pub use config::EndpointConfig;
-pub use endpoint::{Endpoint, EndpointError, EndpointEvent, EndpointHandle, endpoint};
+pub use endpoint::{Endpoint, EndpointError, EndpointEvent, EndpointHandle, Remembered, endpoint};
+pub use record::{DEFAULT_LIMIT as DEFAULT_RECORDING, Recorder};
 pub use sealed::{HostFileError, SealedConfig, load_host, redeem};
 pub use surface::{first_status, say, tell_story};

@@ -21,7 +21,7 @@ pub use self::{
     exit::{EXIT_CODES_HELP, ExitCode, Failure, finish},
     logging::{LogFormat, init_logging},
     settings::{Layer, SettingsError, load, parse_text},
-    status::{StatusArgs, print_status},
+    status::{SaveDiscoveryArgs, StatusArgs, print_status, save_discovery, write_private},
 };
 
 /// The flags that every binary has. Flatten it into the parser; each works before and after a subcommand.

@@ -1,14 +1,15 @@
 //! The `status` subcommand, the same in all binaries.
 
 use std::{
+    fs::OpenOptions,
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use super::{ExitCode, Failure};
 use crate::{
-    local::{LocalError, query, socket_path},
+    local::{LocalError, query, query_discovery, socket_path},
     render,
     status::{Program, Status},
 };
@@ -35,6 +36,49 @@ pub async fn print_status(args: StatusArgs, state_dir: &Path, program: Program) 
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         outcome => outcome.map_err(|error| Failure::new(ExitCode::Unexpected, error)),
     }
+}
+
+/// The flags behind `save-discovery`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct SaveDiscoveryArgs {
+    /// The pcapng file to make, for Wireshark or tcpdump
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// Asks the instance of `program` that runs with this state dir for the last minute of discovery frames, and makes a file of them.
+///
+/// # Errors
+/// Nothing is running there, or the file exists or cannot be made.
+pub async fn save_discovery(
+    args: SaveDiscoveryArgs,
+    state_dir: &Path,
+    program: Program,
+) -> Result<(), Failure> {
+    let bytes = query_discovery(&socket_path(state_dir, program))
+        .await
+        .map_err(|error| explain(error, program))?;
+    write_private(&args.file, &bytes)
+        .map_err(|error| Failure::new(ExitCode::Host, error).advise("name a file that does not exist yet"))?;
+    // Whoever does not read our output has the file.
+    let _ = writeln!(
+        io::stdout(),
+        "The last minute of discovery frames is in {}",
+        args.file.display()
+    );
+    Ok(())
+}
+
+/// Makes a file that its owner alone can read: it shows who was there.
+///
+/// # Errors
+/// The file exists, or cannot be made.
+pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)?.write_all(bytes)
 }
 
 fn shown(status: &Status, json: bool) -> Result<String, Failure> {

@@ -133,6 +133,8 @@ pub struct Node<F = Switch> {
     buffer: Vec<u8>,
     /// Where super-frames are cut.
     segments: Vec<u8>,
+    /// The frame that the last datagram held and that was refused.
+    refused: Vec<u8>,
 }
 
 impl Node {
@@ -169,6 +171,7 @@ impl<F: Forwarding> Node<F> {
             outputs: VecDeque::new(),
             buffer: Vec::new(),
             segments: Vec::new(),
+            refused: Vec::new(),
             config,
         }
     }

@@ -46,6 +46,7 @@ impl<F: Forwarding> Node<F> {
     ) -> Result<Delivery<'a>, DropReason> {
         self.counters.datagrams_in += 1;
         self.counters.bytes_in += datagram.len() as u64;
+        self.refused.clear();
         let received = self.receive(now, path, datagram);
         self.drain_lan(now);
         match received {
@@ -63,6 +64,11 @@ impl<F: Forwarding> Node<F> {
                 Err(reason)
             }
         }
+    }
+
+    /// The frame of a datagram that [`Node::handle_datagram`] has just refused for what the frame is; empty if it came to no frame.
+    pub fn refused(&self) -> &[u8] {
+        &self.refused
     }
 
     fn receive(&mut self, now: Instant, path: PathId, datagram: &[u8]) -> Result<Place, DropReason> {
@@ -153,7 +159,13 @@ impl<F: Forwarding> Node<F> {
     /// Hands on what has proven genuine. [`Place::Datagram`] stands for `payload` as it is.
     fn dispatch(&mut self, now: Instant, header: &Header, payload: &[u8]) -> Result<Place, DropReason> {
         match header.kind {
-            Kind::Frame => self.deliver(now, header.source, payload, header.congested),
+            Kind::Frame => {
+                let delivered = self.deliver(now, header.source, payload, header.congested);
+                if delivered.is_err() {
+                    self.refused.extend_from_slice(payload);
+                }
+                delivered
+            }
             // No probe is longer than a datagram.
             Kind::Probe if header.fragment => Err(DropReason::Malformed),
             Kind::Probe => self.answer(now, header, payload),
