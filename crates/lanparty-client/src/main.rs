@@ -44,6 +44,11 @@ fn start() -> Result<(), Failure> {
             let runtime = runtime.map_err(|error| Failure::new(cli::ExitCode::Unexpected, error))?;
             runtime.block_on(cli::print_status(arguments, &state_dir, Program::Client))
         }
+        Some(Verb::SaveDiscovery(arguments)) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| Failure::new(cli::ExitCode::Unexpected, error))?;
+            runtime.block_on(cli::save_discovery(arguments, &state_dir, Program::Client))
+        }
         None => session::run(&common, settings.complete()?, &state_dir),
     }
 }

@@ -8,18 +8,20 @@ use std::{
     future::{Future, pending},
     io,
     path::{Path, PathBuf},
+    pin::Pin,
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
 use lanparty_api::{
     Program, Status,
     cli::{self, CommonArgs, ExitCode, Failure},
-    serve_status, socket_path,
+    serve_endpoint, socket_path,
 };
 use lanparty_core::{guard::Limits, host::never_carry, lan::LanConfig, node::Event};
 use lanparty_node::{
-    EndpointConfig, EndpointError, EndpointEvent, EndpointHandle, SealedConfig, endpoint, first_status, say,
-    tell_story,
+    EndpointConfig, EndpointError, EndpointEvent, EndpointHandle, Recorder, SealedConfig, endpoint,
+    first_status, say, tell_story,
 };
 use lanparty_os::{
     device::{DeviceError, tap::Tap},
@@ -174,13 +176,20 @@ async fn play(
         invite,
     });
     let (status, _) = watch::channel(first_status(Program::Client, &config, SystemTime::now()));
-    let _server = serve_status(&socket_path(state_dir, Program::Client), status.subscribe())
-        .map_err(|error| Failure::new(ExitCode::Host, error))?;
+    let recorder = recorder(party)?;
     let again = adapter.clone();
     let reopen = move || recreate(again.clone());
     let (endpoint, handle) = endpoint(config, sealed, tap, reopen, status.clone()).map_err(Failure::from)?;
+    let remembered = handle.remembered();
+    let discovery = Arc::new(move || {
+        let remembered = remembered.clone();
+        Box::pin(async move { remembered.file().await }) as Pin<Box<dyn Future<Output = _> + Send>>
+    });
+    let socket = socket_path(state_dir, Program::Client);
+    let _server = serve_endpoint(&socket, status.subscribe(), discovery)
+        .map_err(|error| Failure::new(ExitCode::Host, error))?;
     let story = tokio::spawn(tell_story(status.subscribe()));
-    let running = tokio::spawn(endpoint.run());
+    let running = tokio::spawn(endpoint.recorded_by(recorder).run());
     let player = Player {
         tap: party.tap.clone(),
         wants_dhcp: party.dhcp,
@@ -197,6 +206,18 @@ async fn play(
     let steered = player.steer().await;
     story.abort();
     end(running).await.and(steered)
+}
+
+/// The file that everything is written to, if anybody wants one.
+fn recorder(party: &Party) -> Result<Option<Recorder>, Failure> {
+    let Some((path, limit)) = &party.recording else {
+        return Ok(None);
+    };
+    let failed = |error: io::Error| {
+        let text = format!("could not make {}: {error}", path.display());
+        Failure::new(ExitCode::Host, text).advise("name a file that does not exist yet with --pcap")
+    };
+    Recorder::create(path, *limit).map(Some).map_err(failed)
 }
 
 /// The endpoint has been told to stop, or has stopped by itself and says why.

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, builder::BoolishValueParser};
 use lanparty_api::{
-    cli::{CommonArgs, EXIT_CODES_HELP, ExitCode, Failure, StatusArgs},
+    cli::{CommonArgs, EXIT_CODES_HELP, ExitCode, Failure, SaveDiscoveryArgs, StatusArgs},
     layer,
 };
+use lanparty_node::DEFAULT_RECORDING;
 use lanparty_quic::Pin;
 use lanparty_wire::{Mac, RelayAddress, RoomCode, ShortCodeError, mtu};
 use serde::{Deserialize, Deserializer, de::Error};
@@ -60,10 +61,12 @@ pub struct Arguments {
     pub command: Option<Verb>,
 }
 
-#[derive(Subcommand, Clone, Copy, Debug)]
+#[derive(Subcommand, Clone, Debug)]
 pub enum Verb {
     /// Show the running client: relay, room, LAN gateway, address, frames, drops
     Status(StatusArgs),
+    /// Save the last minute of discovery frames, to find out why a game does not appear
+    SaveDiscovery(SaveDiscoveryArgs),
 }
 
 /// Settings by flag, environment or file.
@@ -108,6 +111,12 @@ pub struct Settings {
     /// The MTU inside; smaller ones avoid cutting frames in two and are for tests [default: 1500]
     #[arg(long, value_name = "BYTES", env = "LANPARTY_MTU")]
     pub mtu: Option<InnerMtu>,
+    /// Write every frame between the room and here to this pcapng file, with its direction and what became of it
+    #[arg(long, value_name = "FILE", env = "LANPARTY_PCAP")]
+    pub pcap: Option<PathBuf>,
+    /// How large the file may become; what comes later is left out [default: 268435456]
+    #[arg(long, value_name = "BYTES", env = "LANPARTY_PCAP_LIMIT")]
+    pub pcap_limit: Option<u64>,
 }
 
 layer!(Settings {
@@ -123,6 +132,8 @@ layer!(Settings {
     tap_name,
     virtual_mac,
     mtu,
+    pcap,
+    pcap_limit,
 });
 
 /// Settings with nothing missing.
@@ -138,6 +149,8 @@ pub struct Party {
     pub tap: String,
     pub virtual_mac: Option<Mac>,
     pub mtu: u16,
+    /// Where everything that passes by is written, and at most how many bytes of it.
+    pub recording: Option<(PathBuf, u64)>,
 }
 
 impl Settings {
@@ -198,6 +211,9 @@ impl Settings {
                 .map_or_else(|| "lanparty0".to_owned(), |TapName(name)| name),
             virtual_mac: self.virtual_mac.map(|VirtualMac(mac)| mac),
             mtu: self.mtu.map_or(mtu::DEFAULT_MTU, |InnerMtu(mtu)| mtu),
+            recording: self
+                .pcap
+                .map(|path| (path, self.pcap_limit.unwrap_or(DEFAULT_RECORDING))),
         })
     }
 }

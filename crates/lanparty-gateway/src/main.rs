@@ -5,6 +5,7 @@
 
 mod addresses;
 mod invitation;
+mod lan;
 mod orders;
 mod run;
 mod settings;
@@ -32,6 +33,12 @@ fn start() -> Result<(), Failure> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(|error| Failure::new(cli::ExitCode::Unexpected, error))?;
             runtime.block_on(cli::print_status(status, &state_dir, Program::Gateway))
+        }
+        Some(Verb::SaveDiscovery(arguments)) => {
+            let state_dir = state_dir(&common)?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| Failure::new(cli::ExitCode::Unexpected, error))?;
+            runtime.block_on(cli::save_discovery(arguments, &state_dir, Program::Gateway))
         }
         None => run::run(&common, settings, &state_dir(&common)?),
     }

@@ -21,6 +21,7 @@ ask on|off                       whether newcomers wait for your word
 invite [USES|all] [HOURS]        a new link: for one player, unless you say for how many
 invites, revoke ID               the links, and takes one back
 code [new [USES|all]]            the short code for the phone; or another one instead, for so many players
+save-discovery FILE              the last minute of discovery frames, for Wireshark
 help                             this";
 
 /// What an order has come to.

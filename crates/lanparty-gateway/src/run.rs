@@ -1,11 +1,19 @@
 //! One run of the LAN gateway, from the check of its interface to the goodbye.
 
-use std::{fs, future::pending, io, path::Path, time::SystemTime};
+use std::{
+    fs,
+    future::{Future, pending},
+    io,
+    path::Path,
+    pin::Pin,
+    sync::Arc,
+    time::SystemTime,
+};
 
 use lanparty_api::{
     Program, Status,
     cli::{self, CommonArgs, ExitCode, Failure},
-    serve_status, socket_path,
+    serve_endpoint, socket_path,
     status::InterfaceStatus,
 };
 use lanparty_core::{
@@ -13,16 +21,13 @@ use lanparty_core::{
     node::Event,
 };
 use lanparty_node::{
-    EndpointConfig, EndpointEvent, EndpointHandle, SealedConfig, endpoint, first_status, load_host, say,
-    tell_story,
+    DEFAULT_RECORDING, EndpointConfig, EndpointEvent, EndpointHandle, Recorder, SealedConfig, endpoint,
+    first_status, load_host, say, tell_story,
 };
 use lanparty_os::{
-    device::{
-        DeviceError,
-        packet::{PacketDevice, undescribed_offloads},
-    },
+    device::{DeviceError, packet::undescribed_offloads},
     dirs::{DirError, StateDir},
-    interface::{self, Interface, LanInterfaceError, SYSFS},
+    interface::{Interface, LanInterfaceError, SYSFS},
     network::{Network, Watch},
     privileges::{self, Privilege},
     transaction::{Transaction, TransactionError},
@@ -38,19 +43,28 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::addresses;
 use crate::invitation::{self, Inviting};
+use crate::lan::{Lan, OpenLan};
 use crate::settings::{Party, Settings, party};
+
+/// The order that needs the endpoint, and not the room's host.
+const SAVE_DISCOVERY: &str = "save-discovery ";
 
 /// # Errors
 /// Everything that ends a run before the host asks for it, with what to do about it.
 pub fn run(common: &CommonArgs, settings: Settings, state_dir: &Path) -> Result<(), Failure> {
     cli::init_logging(common.log_format, common.verbose, LevelFilter::INFO)?;
-    let Party { iface, room, relay } = party(&settings)?;
+    let Party {
+        lan: wanted,
+        room,
+        relay,
+    } = party(&settings)?;
     let state = StateDir::open(state_dir).map_err(state_failure)?;
-    let lan = interface::check_lan_interface(Path::new(SYSFS), &iface).map_err(interface_failure)?;
+    let lan = wanted.check(Path::new(SYSFS)).map_err(interface_failure)?;
     // Before the runtime starts its threads, which inherit what is left.
     privileges::keep(&[Privilege::RawFrames, Privilege::ConfigureNetwork]).map_err(|error| {
         Failure::new(ExitCode::Host, error).advise("run it as root, or as the systemd service")
     })?;
+    let recorder = recorder(&settings)?;
     let identity = Identity::load_or_create(&state.path().join("identity.pem"))
         .map_err(|error| Failure::new(ExitCode::Host, error))?;
     let trust = Trust {
@@ -109,23 +123,28 @@ pub fn run(common: &CommonArgs, settings: Settings, state_dir: &Path) -> Result<
         file,
         short_codes: settings.short_code.unwrap_or(true),
     });
-    runtime.block_on(bridge(config, sealed, inviting, &lan, state.path()))
+    runtime.block_on(bridge(
+        config,
+        sealed,
+        inviting,
+        (&wanted, &lan, recorder),
+        state.path(),
+    ))
 }
 
 async fn bridge(
     config: EndpointConfig,
     sealed: Option<SealedConfig>,
     inviting: Option<Inviting>,
-    lan: &Interface,
+    (wanted, lan, recorder): (&Lan, &Interface, Option<Recorder>),
     state_dir: &Path,
 ) -> Result<(), Failure> {
-    let name = lan.name.clone();
     // First of all what a crashed run has left is undone; what this one changes is undone when it ends.
     let mut changes = Transaction::open(state_dir).map_err(transaction_failure)?;
-    let device = PacketDevice::open(&name).map_err(device_failure)?;
+    let (device, lan) = OpenLan::open(wanted, lan, &mut changes)
+        .await
+        .map_err(device_failure)?;
     let (status, _) = watch::channel(first_status(Program::Gateway, &config, SystemTime::now()));
-    let _server = serve_status(&socket_path(state_dir, Program::Gateway), status.subscribe())
-        .map_err(|error| Failure::new(ExitCode::Host, error))?;
     let room = match &config.room {
         RoomId::Sealed(_) => "a sealed room (the relay cannot read frames)".to_owned(),
         RoomId::Open(code) => format!(
@@ -134,21 +153,22 @@ async fn bridge(
         ),
     };
     say(&format!(
-        "Opening {room} for the LAN on {name}, through {}",
-        config.relay
+        "Opening {room} for the LAN on {}, through {}",
+        lan.name, config.relay
     ));
-    let reopen = {
-        let name = name.clone();
-        move || {
-            let name = name.clone();
-            async move { PacketDevice::open_when_ready(&name).await }
-        }
-    };
     let (endpoint, handle) =
-        endpoint(config, sealed, device, reopen, status.clone()).map_err(Failure::from)?;
+        endpoint(config, sealed, device, lan.reopen(), status.clone()).map_err(Failure::from)?;
+    let remembered = handle.remembered();
+    let discovery = Arc::new(move || {
+        let remembered = remembered.clone();
+        Box::pin(async move { remembered.file().await }) as Pin<Box<dyn Future<Output = _> + Send>>
+    });
+    let socket = socket_path(state_dir, Program::Gateway);
+    let _server = serve_endpoint(&socket, status.subscribe(), discovery)
+        .map_err(|error| Failure::new(ExitCode::Host, error))?;
     let told = tokio::spawn(tell_story(status.subscribe()));
-    let running = tokio::spawn(endpoint.run());
-    steer(handle, inviting, &name, &status, &mut changes, state_dir).await?;
+    let running = tokio::spawn(endpoint.recorded_by(recorder).run());
+    steer(handle, inviting, &lan, &status, &mut changes, state_dir).await?;
     let outcome = running
         .await
         .map_err(|error| Failure::new(ExitCode::Unexpected, error))?;
@@ -160,7 +180,7 @@ async fn bridge(
 async fn steer(
     mut handle: EndpointHandle,
     inviting: Option<Inviting>,
-    name: &str,
+    lan: &OpenLan,
     status: &watch::Sender<Status>,
     transaction: &mut Transaction,
     state_dir: &Path,
@@ -175,7 +195,10 @@ async fn steer(
     let (mut trust, mut pin, mut is_invited) = (None, None, false);
     let mut typed = inviting.as_ref().map(|_| invitation::typed_lines());
     loop {
-        if let Some((up, own)) = look(name, &network, status).await {
+        if let Some((up, own)) = look(&lan.name, &network, status).await {
+            if let Some(mac) = own.mac {
+                lan.has_address(mac).await;
+            }
             if station.as_ref() != Some(&own) {
                 station = Some(own.clone());
                 handle.station(own).await;
@@ -190,7 +213,7 @@ async fn steer(
                 handle.network_changed();
             }
             event = handle.next_event() => match event {
-                Some(EndpointEvent::UndescribedSuperFrames) => switch_offloads_off(name, transaction),
+                Some(EndpointEvent::UndescribedSuperFrames) => switch_offloads_off(&lan.name, transaction),
                 Some(EndpointEvent::Trust(outcome)) => trust = Some(outcome),
                 Some(EndpointEvent::Joined { pin: shown, .. }) => {
                     // What the system's CAs vouch for may change its key without notice.
@@ -211,6 +234,9 @@ async fn steer(
                 None => return Ok(()),
             },
             line = next(&mut typed) => match (line, &inviting) {
+                (Some(line), Some(_)) if line.starts_with(SAVE_DISCOVERY) => {
+                    save_discovery(&handle, line[SAVE_DISCOVERY.len()..].trim()).await;
+                }
                 (Some(line), Some(inviting)) => inviting.obey(&handle, pin, line).await,
                 (None, _) | (_, None) => typed = None,
             },
@@ -222,6 +248,30 @@ async fn steer(
     say("Closing the room");
     handle.shutdown(LeaveReason::Goodbye).await;
     Ok(())
+}
+
+/// The file that everything is written to, if anybody wants one.
+fn recorder(settings: &Settings) -> Result<Option<Recorder>, Failure> {
+    let Some(path) = &settings.pcap else {
+        return Ok(None);
+    };
+    let limit = settings.pcap_limit.unwrap_or(DEFAULT_RECORDING);
+    let failed = |error: io::Error| {
+        let text = format!("could not make {}: {error}", path.display());
+        Failure::new(ExitCode::Host, text).advise("name a file that does not exist yet with --pcap")
+    };
+    Recorder::create(path, limit).map(Some).map_err(failed)
+}
+
+async fn save_discovery(handle: &EndpointHandle, path: &str) {
+    let Some(file) = handle.remembered().file().await else {
+        // The endpoint has stopped, and says why.
+        return;
+    };
+    match block_in_place(|| cli::write_private(Path::new(path), &file)) {
+        Ok(()) => say(&format!("The last minute of discovery frames is in {path}")),
+        Err(error) => say(&format!("Could not make {path}: {error}")),
+    }
 }
 
 /// The next line, if lines are read at all.

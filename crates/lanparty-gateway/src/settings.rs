@@ -4,13 +4,15 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, builder::BoolishValueParser};
 use lanparty_api::{
-    cli::{CommonArgs, EXIT_CODES_HELP, ExitCode, Failure, StatusArgs},
+    cli::{CommonArgs, EXIT_CODES_HELP, ExitCode, Failure, SaveDiscoveryArgs, StatusArgs},
     layer,
 };
 use lanparty_core::{guard::Limits, lan::addresses::Addresses};
 use lanparty_quic::Pin;
 use lanparty_wire::{RelayAddress, RelayToken, RoomCode, mtu};
 use serde::Deserialize;
+
+use crate::lan::{Attach, Lan};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -26,6 +28,9 @@ Examples:
 
   On a LAN without a DHCP server, give players addresses of a range that nobody there uses:
     lanparty-gateway --iface eth0 --relay relay.example.org --addresses 10.73.42.100-10.73.42.149/24
+
+  On a machine whose cable is in a bridge (virtual machines, containers), become a port of it:
+    lanparty-gateway --attach bridge=br0 --relay relay.example.org
 
   See who is there and what was dropped:
     lanparty-gateway status
@@ -61,10 +66,12 @@ pub struct Arguments {
     pub command: Option<Verb>,
 }
 
-#[derive(Subcommand, Clone, Copy, Debug)]
+#[derive(Subcommand, Clone, Debug)]
 pub enum Verb {
     /// Show the running LAN gateway: room, members, frames, drops
     Status(StatusArgs),
+    /// Save the last minute of discovery frames, to find out why a game does not appear
+    SaveDiscovery(SaveDiscoveryArgs),
 }
 
 /// Settings by flag, environment or file.
@@ -75,6 +82,9 @@ pub struct Settings {
     #[arg(long, alias = "interface", value_name = "IF", env = "LANPARTY_IFACE")]
     #[serde(alias = "interface")]
     pub iface: Option<String>,
+    /// Instead of --iface: become a port of a bridge of this machine, bridge=NAME
+    #[arg(long, value_name = "bridge=NAME", env = "LANPARTY_ATTACH")]
+    pub attach: Option<Attach>,
     /// Open a room that is not sealed, under this code: 3 to 32 letters, digits and dashes; case does not matter
     #[arg(long, value_name = "CODE", env = "LANPARTY_ROOM")]
     pub room: Option<RoomCode>,
@@ -126,6 +136,12 @@ pub struct Settings {
     #[arg(long, value_name = "BOOL", env = "LANPARTY_LAN_INTERNET", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true)]
     pub lan_internet: Option<bool>,
+    /// Write every frame between the room and here to this pcapng file, with its direction and what became of it
+    #[arg(long, value_name = "FILE", env = "LANPARTY_PCAP")]
+    pub pcap: Option<PathBuf>,
+    /// How large the file may become; what comes later is left out [default: 268435456]
+    #[arg(long, value_name = "BYTES", env = "LANPARTY_PCAP_LIMIT")]
+    pub pcap_limit: Option<u64>,
     /// What each remote member may send to the LAN, by class
     #[arg(skip)]
     pub limits: Option<Limits>,
@@ -133,6 +149,7 @@ pub struct Settings {
 
 layer!(Settings {
     iface,
+    attach,
     room,
     relay,
     relay_pin,
@@ -147,13 +164,15 @@ layer!(Settings {
     mtu,
     addresses,
     lan_internet,
+    pcap,
+    pcap_limit,
     limits
 });
 
 /// Settings that a run cannot do without.
 #[derive(Debug)]
 pub struct Party {
-    pub iface: String,
+    pub lan: Lan,
     /// An open room's code; a sealed room has none.
     pub room: Option<RoomCode>,
     pub relay: RelayAddress,
@@ -163,12 +182,22 @@ pub struct Party {
 /// One sentence for the first thing that is missing.
 pub fn party(settings: &Settings) -> Result<Party, Failure> {
     let missing = |text: &str, advice: &str| Failure::new(ExitCode::Usage, text.to_owned()).advise(advice);
-    let iface = settings.iface.clone().ok_or_else(|| {
-        missing(
-            "no interface was given",
-            "name the one that the LAN's cable is in: --iface eth0 (`ip link` lists them)",
-        )
-    })?;
+    let lan = match (&settings.iface, &settings.attach) {
+        (Some(iface), None) => Lan::Interface(iface.clone()),
+        (None, Some(attach)) => Lan::Bridge(attach.bridge.clone()),
+        (Some(_), Some(_)) => {
+            return Err(missing(
+                "both iface and attach were given",
+                "give the interface that the LAN's cable is in, or the bridge to become a port of",
+            ));
+        }
+        (None, None) => {
+            return Err(missing(
+                "no interface was given",
+                "name the one that the LAN's cable is in: --iface eth0 (`ip link` lists them), or a bridge: --attach bridge=br0",
+            ));
+        }
+    };
     let relay = settings.relay.clone().ok_or_else(|| {
         missing(
             "no relay was given",
@@ -203,7 +232,7 @@ pub fn party(settings: &Settings) -> Result<Party, Failure> {
             "leave them out, or leave --room out to open a sealed room",
         ));
     }
-    Ok(Party { iface, room, relay })
+    Ok(Party { lan, room, relay })
 }
 
 #[cfg(test)]
