@@ -226,6 +226,7 @@ impl Party {
         }
         match who {
             Who::Relay => {}
+            Who::Gateway if more.contains(&"--attach") => {}
             Who::Gateway => words.extend(["--iface", LAN_NIC]),
             Who::Player(_) => words.extend(["--tap-name", TAP, "--dhcp"]),
         }
