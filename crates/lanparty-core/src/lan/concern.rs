@@ -2,6 +2,7 @@
 
 use lanparty_wire::ethertype;
 
+use super::shape::dhcp;
 use crate::guard::{Ip, Link, Network, Packet, Upper, protocol};
 
 /// What an inhabitant of the house may want to see.
@@ -10,7 +11,7 @@ pub(crate) enum Concern {
     /// What players and machines say to each other.
     None,
     Arp,
-    /// DHCP and BOOTP (RFC 2131): UDP from or to port 67, 68 or 4011.
+    /// DHCP and BOOTP (RFC 2131): UDP from or to port 67 or 68, or what is said to boot clients on port 4011, which games use as well.
     Dhcp,
     /// DHCPv6 (RFC 8415): UDP from or to port 546 or 547.
     Dhcpv6,
@@ -42,7 +43,8 @@ impl Concern {
     }
 
     fn of_ip(ip: &Ip<'_>, icmp: u8, concern: fn(u8) -> Concern) -> Concern {
-        const DHCP: [u16; 3] = [67, 68, 4011];
+        const DHCP: [u16; 2] = [67, 68];
+        const BOOT: [u16; 1] = [4011];
         const DHCPV6: [u16; 2] = [546, 547];
 
         let begins = match ip.upper {
@@ -57,9 +59,10 @@ impl Concern {
             protocol::TCP => Concern::None,
             protocol::UDP => match ip.udp() {
                 None => cut,
-                Some((source, destination, _)) => {
+                Some((source, destination, payload)) => {
                     let either = |ports: &[u16]| ports.contains(&source) || ports.contains(&destination);
-                    match (either(&DHCP), either(&DHCPV6)) {
+                    let is_boot = either(&BOOT) && payload.get(236..240) == Some(&dhcp::COOKIE);
+                    match (either(&DHCP) || is_boot, either(&DHCPV6)) {
                         (true, _) => Concern::Dhcp,
                         (false, true) => Concern::Dhcpv6,
                         (false, false) => Concern::None,

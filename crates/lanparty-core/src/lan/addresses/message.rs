@@ -4,9 +4,8 @@ use std::net::Ipv4Addr;
 
 use lanparty_wire::{Mac, checksum::Sum, ethertype};
 
-use crate::lan::shape::dhcp::Options;
+use crate::lan::shape::dhcp::{COOKIE, Options};
 
-const COOKIE: [u8; 4] = [99, 130, 83, 99];
 /// What BOOTP relays and clients of old take for a whole message (RFC 1542, section 2.1).
 const SHORTEST: usize = 300;
 

@@ -15,7 +15,8 @@ pub(crate) const REMOVED: [u8; 12] = [3, 6, 15, 33, 44, 45, 46, 119, 121, 162, 2
 const REPLY: u8 = 2;
 const SERVER_NAME: Range<usize> = 44..108;
 const FILE: Range<usize> = 108..236;
-const COOKIE: [u8; 4] = [99, 130, 83, 99];
+/// What tells options from what vendors had there before (RFC 2131, section 3).
+pub(crate) const COOKIE: [u8; 4] = [99, 130, 83, 99];
 const OPTIONS: usize = 240;
 
 const PAD: u8 = 0;

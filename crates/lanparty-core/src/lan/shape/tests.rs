@@ -126,6 +126,12 @@ fn what_hides_in_fragments_or_among_others_does_not_pass() {
         Ok(None),
         "worth nothing alone"
     );
+    let game = crafted::udp(4011, 4011, &[2; 248]);
+    assert_eq!(
+        shape_frame(Frame::plain(&v4(0x2000, &game))),
+        Ok(None),
+        "a game's port"
+    );
     let offload = Offload::UdpSegments {
         size: 100,
         header_len: 42,
