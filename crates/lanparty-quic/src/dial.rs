@@ -26,7 +26,7 @@ pub use path::Path;
 
 use crate::{
     ControlReceiver, ControlSender, Engine, Identity, Link, PathClosed, Pin, RecvError, SegmentationOffload,
-    SendError, Trust, TrustError, TrustOutcome,
+    SendError, Trust, TrustError, TrustOutcome, crypto,
     engine::Silence,
     transport::{self, Side},
     trust::{Known, TrustAnchors},
@@ -149,7 +149,7 @@ impl Dialer {
     /// # Errors
     /// A certificate file that cannot be read or holds none.
     pub fn new(config: DialConfig) -> Result<Dialer, DialError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = crypto::provider();
         Ok(Dialer {
             relay: config.relay,
             identity: config.identity,

@@ -7,6 +7,7 @@
 
 mod congestion;
 mod control;
+mod crypto;
 mod dial;
 mod engine;
 mod file;

@@ -17,7 +17,7 @@ use tokio::{runtime::Handle, sync::oneshot};
 
 use crate::{
     ControlReceiver, ControlSender, EndpointKeys, Engine, Link, PathClosed, RecvError, RelayCertificate,
-    SegmentationOffload,
+    SegmentationOffload, crypto,
     engine::{
         ShardedIds,
         desk::{Command, Desk, Door},
@@ -245,7 +245,7 @@ impl Drop for Incoming {
 }
 
 fn server_config(config: ListenConfig) -> Result<ServerConfig, ListenError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = crypto::provider();
     let mut tls = rustls::ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(ListenError::Tls)?
