@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use lanparty_core::{
     guard::{Guard, Limits, Origin},
-    segment::for_each_segment,
+    segment,
 };
 use lanparty_wire::{Frame, Mac, Offload};
 
@@ -39,14 +39,15 @@ pub fn run(data: &[u8]) {
         bytes: &bytes,
         offload,
     };
-    let mut segments = Vec::new();
-    let outcome = for_each_segment(frame, largest, &mut Vec::new(), |segment| {
-        segments.push(segment.to_vec())
-    });
-    if outcome.is_err() {
-        assert!(segments.is_empty());
+    let Ok(cut) = segment::segments(frame, largest) else {
         return;
-    }
+    };
+    let written = |segment: segment::Segment<'_>| {
+        let mut bytes = Vec::new();
+        segment.append_to(&mut bytes);
+        bytes
+    };
+    let segments: Vec<_> = cut.map(written).collect();
     if let Offload::ChecksumNeeded { .. } = offload {
         assert_eq!((segments.len(), segments[0].len()), (1, bytes.len()));
     } else {

@@ -24,19 +24,6 @@ fn checksum(bencher: Bencher<'_, '_>, len: usize) {
 }
 
 #[divan::bench]
-fn cut_into_scratch(bencher: Bencher<'_, '_>) {
-    let bytes = super_frame();
-    let mut scratch = Vec::new();
-    bencher.counter(ItemsCount::new(count(&bytes))).bench_local(|| {
-        let mut len = 0;
-        let outcome = segment::for_each_segment(frame(black_box(&bytes)), LARGEST, &mut scratch, |segment| {
-            len += black_box(segment).len();
-        });
-        (outcome, len)
-    });
-}
-
-#[divan::bench]
 fn cut_into_arena(bencher: Bencher<'_, '_>) {
     let bytes = super_frame();
     let mut arena = BytesMut::with_capacity(128 * 1024);

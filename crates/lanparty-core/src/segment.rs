@@ -43,31 +43,6 @@ pub fn segments(frame: Frame<'_>, largest: usize) -> Result<Segments<'_>, DropRe
     })
 }
 
-/// Calls `each` with the finished frames that `frame` stands for, in their order.
-///
-/// `scratch` is overwritten; it grows to the longest segment and can be kept for the next call. Where the bytes are copied anyway,
-/// [`segments`] saves a copy.
-///
-/// # Errors
-/// Those of [`segments`]. Then `each` was not called.
-pub fn for_each_segment(
-    frame: Frame<'_>,
-    largest: usize,
-    scratch: &mut Vec<u8>,
-    mut each: impl FnMut(&[u8]),
-) -> Result<(), DropReason> {
-    for segment in segments(frame, largest)? {
-        if let Source::Finished(bytes) = segment.source {
-            each(bytes);
-            continue;
-        }
-        scratch.clear();
-        segment.append_to(scratch);
-        each(scratch);
-    }
-    Ok(())
-}
-
 /// Iterates over the finished frames that one frame stands for.
 #[derive(Clone, Debug)]
 pub struct Segments<'a> {

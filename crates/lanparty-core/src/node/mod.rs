@@ -35,7 +35,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use lanparty_wire::{
     Class, DropCounters, DropReason, Header, Incarnation, Mac, MemberId,
     control::{Member, Role},
@@ -131,8 +131,6 @@ pub struct Node<F = Switch> {
     outputs: VecDeque<Output>,
     /// The frame for the device, where it is not the datagram's own bytes.
     buffer: Vec<u8>,
-    /// Where super-frames are cut.
-    segments: Vec<u8>,
     /// The frame that the last datagram held and that was refused.
     refused: Vec<u8>,
 }
@@ -170,7 +168,6 @@ impl<F: Forwarding> Node<F> {
             drop_log: DropLog::new(),
             outputs: VecDeque::new(),
             buffer: Vec::new(),
-            segments: Vec::new(),
             refused: Vec::new(),
             config,
         }
@@ -368,9 +365,10 @@ impl<F: Forwarding> Node<F> {
         };
         let target = prober.target();
         if let Some(probe) = prober.poll(now) {
-            let drops = &mut self.counters.drops;
+            let (label, probe) = (Label::probe(target), probe.encode());
+            let write = |arena: &mut BytesMut| arena.extend_from_slice(&probe);
             self.outbox
-                .queue(now, Label::probe(target), &probe.encode(), |_| {}, drops);
+                .queue(now, label, probe.len(), write, &mut self.counters.drops);
         }
     }
 }

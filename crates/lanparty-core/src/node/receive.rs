@@ -5,6 +5,7 @@
 
 use std::time::Instant;
 
+use bytes::BytesMut;
 use lanparty_wire::{
     Destination, DropReason, EtherView, Frame, HEADER_LEN, Header, Kind, MIN_FRAME_LEN, MemberId, ethertype,
 };
@@ -260,8 +261,9 @@ impl<F: Forwarding> Node<F> {
                 }
                 let label = Label::probe(header.source);
                 let answer = Probe::Answer(nonce).encode();
+                let write = |arena: &mut BytesMut| arena.extend_from_slice(&answer);
                 self.outbox
-                    .queue(now, label, &answer, |_| {}, &mut self.counters.drops);
+                    .queue(now, label, answer.len(), write, &mut self.counters.drops);
                 self.counters.probes_answered += 1;
             }
             Probe::Answer(nonce) => {

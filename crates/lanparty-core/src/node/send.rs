@@ -4,9 +4,10 @@
 
 use std::time::Instant;
 
+use bytes::BytesMut;
 use lanparty_wire::{Destination, DropReason, EtherView, Frame, Kind, Offload, control::Role, mtu};
 
-use super::{Node, log, transmit::Label};
+use super::{Counters, Node, log, transmit::Label};
 use crate::{
     guard,
     lan::Pass,
@@ -79,14 +80,19 @@ impl<F: Forwarding> Node<F> {
                 mtu::frame_limit(self.config.mtu)
             }
         };
-        let (outbox, counters) = (&mut self.outbox, &mut self.counters);
+        let Counters {
+            mss_clamped, drops, ..
+        } = &mut self.counters;
         let mut segments = 0;
-        segment::for_each_segment(frame, largest, &mut self.segments, |segment| {
+        for segment in segment::segments(frame, largest)? {
             segments += 1;
-            let clamped = &mut counters.mss_clamped;
-            let clamp = |bytes: &mut [u8]| *clamped += u64::from(mss::clamp(bytes, lasting));
-            outbox.queue(now, label, segment, clamp, &mut counters.drops);
-        })?;
+            let write = |arena: &mut BytesMut| {
+                let begin = arena.len();
+                segment.append_to(arena);
+                *mss_clamped += u64::from(mss::clamp(&mut arena[begin..], lasting));
+            };
+            self.outbox.queue(now, label, segment.len(), write, drops);
+        }
         Ok(segments)
     }
 

@@ -120,24 +120,24 @@ impl Outbox {
         }
     }
 
-    /// Queues a copy of `payload`, changed in place by `edit`.
+    /// Queues the payload that `write` puts behind what its buffer holds, which is the only time that its bytes are copied on their way
+    /// to QUIC; `length` is how many it will be.
     pub fn queue(
         &mut self,
         now: Instant,
         label: Label,
-        payload: &[u8],
-        edit: impl FnOnce(&mut [u8]),
+        length: usize,
+        write: impl FnOnce(&mut BytesMut),
         drops: &mut DropCounters,
     ) {
-        let mut bytes = self.pack(&[0; HEADROOM], payload);
-        edit(&mut bytes[HEADROOM..]);
+        let bytes = self.pack(&[0; HEADROOM], length, write);
         let packet = Packet {
             bytes,
             kind: label.kind,
             flow: label.flow,
             destination: label.destination,
         };
-        let size = HEADER_LEN + payload.len();
+        let size = HEADER_LEN + length;
         let flow = FlowId::to(label.destination, label.flow);
         self.scheduler.push(now, label.class, flow, size, packet, |_| {
             drops.count(DropReason::QueueFull);
@@ -243,7 +243,9 @@ impl Outbox {
         offset += size as u16;
         for piece in rest.chunks(size) {
             let head = fragment::piece_header(header, FragmentHeader { offset, total });
-            let datagram = self.pack(&head, piece).freeze();
+            let datagram = self
+                .pack(&head, piece.len(), |arena| arena.extend_from_slice(piece))
+                .freeze();
             self.pieces.push_back((path, datagram));
             offset += piece.len() as u16;
         }
@@ -260,14 +262,15 @@ impl Outbox {
         Ok(number)
     }
 
-    /// Copies into the arena, with room behind for a tag.
-    fn pack(&mut self, head: &[u8; HEADROOM], payload: &[u8]) -> BytesMut {
-        let length = HEADROOM + payload.len();
+    /// Has it written into the arena, with room behind for a tag.
+    fn pack(&mut self, head: &[u8; HEADROOM], length: usize, write: impl FnOnce(&mut BytesMut)) -> BytesMut {
+        let length = HEADROOM + length;
         if self.arena.capacity() < length + TAG_LEN {
             self.arena.reserve((length + TAG_LEN).max(ARENA));
         }
         self.arena.extend_from_slice(head);
-        self.arena.extend_from_slice(payload);
+        write(&mut self.arena);
+        debug_assert_eq!(self.arena.len(), length);
         self.arena.extend_from_slice(&[0; TAG_LEN]);
         let mut packed = self.arena.split();
         packed.truncate(length);
