@@ -9,6 +9,7 @@ pub mod codel;
 pub mod ecn;
 pub mod fragment;
 pub mod guard;
+mod hole;
 pub mod host;
 pub mod lan;
 pub mod mss;

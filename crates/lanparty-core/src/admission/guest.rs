@@ -18,13 +18,16 @@ use lanparty_wire::{
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 use super::{
-    RosterKeeper, SavedMembership,
+    RosterKeeper, RosterRefusal, SavedMembership,
     asking::{Asking, answer_in},
 };
-use crate::seal::{
-    IdentityKey,
-    handshake::{Handshake, Party},
-    pace::Repeat,
+use crate::{
+    hole::{Hole, is_open},
+    seal::{
+        IdentityKey,
+        handshake::{Handshake, Party},
+        pace::Repeat,
+    },
 };
 
 /// Who waits for the host's word asks again after this time.
@@ -194,7 +197,7 @@ impl Guest {
     /// Takes a control message; those that do not concern admission change nothing.
     ///
     /// # Errors
-    /// Why a roster was not taken, or an envelope of the host's is not its answer.
+    /// Why a roster was not taken, somebody who is said to be the host is not, or an envelope of the host's is not its answer.
     pub fn handle_control(
         &mut self,
         now: Instant,
@@ -217,9 +220,10 @@ impl Guest {
                     self.outputs.push_back(GuestOutput::Send(message));
                 }
             }
-            Message::Joined { member }
-                if member.identity == self.config.host && member.role == Role::Gateway =>
-            {
+            Message::Joined { member } if member.role == Role::Gateway => {
+                if member.identity != self.config.host && !is_open(Hole::HostIdentity) {
+                    return Err(DropReason::NotAdmitted);
+                }
                 let host = Party {
                     identity: member.identity,
                     member: member.id,
@@ -273,7 +277,11 @@ impl Guest {
         let bytes = BASE64_STANDARD.decode(data).map_err(|_| DropReason::Malformed)?;
         self.keeper.offer(&bytes).map_err(|refusal| {
             tracing::debug!(%refusal, "a roster was not taken");
-            DropReason::OldRoster
+            match refusal {
+                RosterRefusal::Paper(_) => DropReason::BadRoster,
+                RosterRefusal::Older { .. } => DropReason::OldRoster,
+                RosterRefusal::Equivocation(_) => DropReason::RosterConflict,
+            }
         })?;
         self.show_roster(unix);
         // Put out, or expired: the host says which, if it is there.

@@ -1,5 +1,7 @@
 //! The host's door and guests, with a relay between them that passes on what it is given.
 
+mod checks;
+
 use std::time::{Duration, Instant};
 
 use lanparty_wire::{

@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 
 use lanparty_wire::{Class, DropReason, ETHERNET_HEADER_LEN, Frame, Mac, Offload};
 
+use crate::hole::{Hole, is_open};
+
 use classify::Flows;
 pub(crate) use limits::{Bucket, ByteBucket};
 pub(crate) use packet::{Ip, Link, Network, Packet, Upper, protocol, word};
@@ -122,7 +124,9 @@ impl Guard {
             return Err(DropReason::InvalidSource);
         }
         match self.origin {
-            Origin::Member { mac } if source != mac => Err(DropReason::ForgedSource),
+            Origin::Member { mac } if source != mac && !is_open(Hole::SourceAddress) => {
+                Err(DropReason::ForgedSource)
+            }
             Origin::Member { .. } => Ok(true),
             Origin::Lan => Ok(false),
         }

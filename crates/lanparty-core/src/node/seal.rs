@@ -97,7 +97,7 @@ impl<F: Forwarding> Node<F> {
         let Some(sealing) = &self.sealing else {
             return true;
         };
-        let role = sealing.admitted(&peer.member).map(|entry| entry.role);
+        let role = sealing.admitted(&peer.member);
         match (role, &mut peer.link) {
             (Some(role), Some(link)) => link.set_role(role),
             (Some(role), none) => *none = sealing.link(now, &peer.member, role),

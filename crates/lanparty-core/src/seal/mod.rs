@@ -11,7 +11,7 @@ pub(crate) mod link;
 pub(crate) mod pace;
 mod sealing;
 mod sender;
-mod session;
+pub(crate) mod session;
 #[cfg(test)]
 mod vectors;
 

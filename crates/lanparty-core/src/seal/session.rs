@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use lanparty_wire::{
-    DropReason, Header, MAX_SEQUENCE, TAG_LEN,
+    DropReason, HEADER_LEN, Header, MAX_SEQUENCE, TAG_LEN,
     seal::{Letter, Parcel, letter_head},
 };
 
@@ -12,7 +12,10 @@ use super::{
     aead::{Key, NONCE_LEN},
     handshake::Secrets,
 };
-use crate::replay::ReplayWindow;
+use crate::{
+    hole::{Hole, is_open},
+    replay::ReplayWindow,
+};
 
 /// One finished handshake between two members.
 #[derive(Debug)]
@@ -60,7 +63,7 @@ impl Outgoing {
         header.sequence = self.next;
         self.next += 1;
         self.bytes += payload.len() as u64;
-        Ok(self.key.seal(nonce(header), &header.associated_data(), payload))
+        Ok(self.key.seal(nonce(header), &associated_data(header), payload))
     }
 
     /// The number of the next datagram.
@@ -152,7 +155,7 @@ impl Session {
     /// [`DropReason::Duplicate`] for one that was read before, [`DropReason::BadSeal`], [`DropReason::Malformed`] for what a
     /// later version may write.
     pub fn read(&mut self, counter: u64, sealed: &[u8]) -> Result<Letter, DropReason> {
-        if counter < self.letters_next {
+        if counter < self.letters_next && !is_open(Hole::LetterOrder) {
             return Err(DropReason::Duplicate);
         }
         let mut bytes = sealed.to_vec();
@@ -171,14 +174,31 @@ impl Session {
 /// # Errors
 /// [`DropReason::BadSeal`].
 pub fn open(key: &Key, header: &Header, payload: &mut [u8]) -> Result<(), DropReason> {
-    key.open(nonce(header), &header.associated_data(), payload)
+    let (nonce, associated) = (nonce(header), associated_data(header));
+    if is_open(Hole::Tag) {
+        // Sealing what is sealed opens it: both add the same stream.
+        let end = payload.len().saturating_sub(TAG_LEN);
+        key.seal(nonce, &associated, &mut payload[..end]);
+        return Ok(());
+    }
+    key.open(nonce, &associated, payload)
         .map_err(|_| DropReason::BadSeal)
+}
+
+/// What is sealed with a payload, and not part of it.
+fn associated_data(header: &Header) -> [u8; HEADER_LEN] {
+    if is_open(Hole::Header) {
+        return [0; HEADER_LEN];
+    }
+    header.associated_data()
 }
 
 /// Five zero bytes, the destination's two, the sequence's five. Unique under a key: the sequence alone never repeats.
 pub fn nonce(header: &Header) -> [u8; NONCE_LEN] {
     let mut nonce = [0; NONCE_LEN];
-    nonce[5..7].copy_from_slice(&header.destination.to_wire().to_be_bytes());
+    if !is_open(Hole::Nonce) {
+        nonce[5..7].copy_from_slice(&header.destination.to_wire().to_be_bytes());
+    }
     nonce[7..].copy_from_slice(&header.sequence.to_be_bytes()[3..]);
     nonce
 }

@@ -137,8 +137,8 @@ fn a_datagram_is_its_senders_and_for_its_target_only() {
     assert_eq!(party.deliver(1, &back), Err(DropReason::BadSeal), "reflected");
 }
 
-/// A first handshake message from `from` to `to`, by whoever has `key`.
-fn initiate(party: &Party, by: &IdentityKey, from: u16, to: u16) -> Mail {
+/// A handshake from `from` with `to` that says 31, by whoever has the key `by`, and its first message.
+pub fn initiate(party: &Party, by: &IdentityKey, from: u16, to: u16) -> (Handshake, Mail) {
     let side = |id: u16| Side {
         identity: identity(id),
         member: member_id(id),
@@ -150,7 +150,7 @@ fn initiate(party: &Party, by: &IdentityKey, from: u16, to: u16) -> Mail {
         initiator: side(from),
         responder: side(to),
     };
-    let (_, noise) = Handshake::initiate(&context, by, &[1], &[66; 32]).unwrap();
+    let (handshake, noise) = Handshake::initiate(&context, by, &[31], &[66; 32]).unwrap();
     let purpose = Purpose::Member;
     let parcel = Parcel::Initiate {
         purpose,
@@ -160,7 +160,7 @@ fn initiate(party: &Party, by: &IdentityKey, from: u16, to: u16) -> Mail {
     let Message::Envelope { data, .. } = seal::envelope(member_id(to), &parcel) else {
         panic!("it is an envelope")
     };
-    Mail { from, to, data }
+    (handshake, Mail { from, to, data })
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn nobody_passes_for_a_member_by_its_public_key() {
     let mut party = Party::new(2);
     let (initiator, responder) = roles(1, 2);
     let mallory = IdentityKey::from_seed(&[77; 32]);
-    let forged = initiate(&party, &mallory, initiator, responder);
+    let (_, forged) = initiate(&party, &mallory, initiator, responder);
     party.hand(&forged);
     assert_eq!(party.drops(responder, DropReason::BadHandshake), 1);
     assert!(party.mail.is_empty(), "no answer");
@@ -216,7 +216,7 @@ fn what_is_not_in_the_roster_does_not_exist() {
     let [flood] = party.catch(1, &frame(1, None, SECRET)).try_into().unwrap();
     let forged = reheaded(&flood, |header| header.source = to(5));
     assert_eq!(party.deliver(2, &forged), Err(DropReason::NotAdmitted));
-    let by_invented = initiate(&party, &IdentityKey::from_seed(&[5; 32]), 5, 2);
+    let (_, by_invented) = initiate(&party, &IdentityKey::from_seed(&[5; 32]), 5, 2);
     party.hand(&by_invented);
     assert_eq!(party.drops(2, DropReason::NotAdmitted), 2);
 }
@@ -400,7 +400,7 @@ fn forged_handshakes_cost_little() {
     let mut party = Party::new(2);
     let (initiator, responder) = roles(1, 2);
     let mallory = IdentityKey::from_seed(&[77; 32]);
-    let forged = initiate(&party, &mallory, initiator, responder);
+    let (_, forged) = initiate(&party, &mallory, initiator, responder);
     (0..100).for_each(|_| party.hand(&forged));
     assert!(party.drops(responder, DropReason::BadHandshake) <= 8);
     assert!(party.drops(responder, DropReason::HandshakeRate) >= 92);

@@ -1,6 +1,7 @@
 //! A sealed room whose relay is the test: it sees, holds, changes and invents whatever passes.
 
 mod attacks;
+mod checks;
 mod healing;
 
 use std::{
