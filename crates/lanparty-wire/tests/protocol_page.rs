@@ -4,8 +4,9 @@
 
 use bytes::BytesMut;
 use lanparty_wire::{
-    AdmissionRequest, Class, Destination, EtherView, FragmentHeader, Header, HostKey, Invite, InviteId, Kind,
-    MemberId, Membership, Roster, UnixTime, control::Message, ethertype,
+    AdmissionAnswer, AdmissionRefusal, AdmissionRequest, Class, CodeMessage, Destination, EtherView,
+    FragmentHeader, Header, HostKey, Invite, InviteId, Kind, MemberId, Membership, Roster, ShortNumber,
+    UnixTime, control::Message, ethertype,
 };
 
 const PAGE: &str = include_str!("../../../docs/protocol.md");
@@ -192,9 +193,50 @@ fn the_signed_papers_are_what_we_sign() {
         Some(roster.clone())
     );
     assert_eq!(roster.content().number, 2_000_000_001);
+    assert_eq!(roster.content().members, [membership.member().clone()]);
     let request = AdmissionRequest::decode(&paper("request")).unwrap();
     assert_eq!(request.encode(), paper("request"));
     assert_eq!((request.member, request.name.as_str()), (member(513), "ada"));
+}
+
+#[test]
+fn the_answers_are_what_a_host_says() {
+    let room = host().room();
+    let answers: Vec<AdmissionAnswer> = blocks("paper answer")
+        .map(|text| {
+            let answer = AdmissionAnswer::decode(&room, &digits(text)).unwrap();
+            assert_eq!(answer.encode(), digits(text));
+            answer
+        })
+        .collect();
+    let membership = Membership::verify(&room, &paper("membership")).unwrap();
+    let roster = 2_000_000_001;
+    assert_eq!(
+        answers,
+        [
+            AdmissionAnswer::Admitted { membership, roster },
+            AdmissionAnswer::Wait,
+            AdmissionAnswer::Refused(AdmissionRefusal::WrongSecret),
+        ]
+    );
+}
+
+#[test]
+fn the_messages_of_a_short_code_are_read_as_described() {
+    let read = |name: &str| {
+        let message = CodeMessage::decode(&only(name)).unwrap();
+        assert_eq!(message.encode(), only(name));
+        message
+    };
+    let number = ShortNumber::new(4711).unwrap();
+    let share = [b'A'; 33];
+    assert_eq!(read("code-start"), CodeMessage::Start { number, share });
+    let CodeMessage::Reply { share, .. } = read("code-reply") else {
+        panic!("no reply")
+    };
+    assert_eq!(share, [b'B'; 33]);
+    assert!(matches!(read("code-confirm"), CodeMessage::Confirm { .. }));
+    assert!(matches!(read("code-grant"), CodeMessage::Grant { .. }));
 }
 
 fn host() -> HostKey {
@@ -202,9 +244,12 @@ fn host() -> HostKey {
 }
 
 fn paper(kind: &str) -> Vec<u8> {
-    let text = blocks(&format!("paper {kind}")).next().unwrap();
-    let digits = text.as_bytes().chunks_exact(2);
-    digits
+    digits(blocks(&format!("paper {kind}")).next().unwrap())
+}
+
+fn digits(text: &str) -> Vec<u8> {
+    let pairs = text.as_bytes().chunks_exact(2);
+    pairs
         .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
         .collect()
 }

@@ -4,12 +4,13 @@ use std::{fs, path::Path, time::Instant};
 
 use lanparty_wire::{
     Class, Destination, Header, Incarnation, Kind, MemberId, SealedRoom,
-    seal::{Letter, Purpose},
+    seal::{Letter, Purpose, SenderKey},
 };
 
 use super::{
     IdentityKey,
     handshake::{Context, Handshake, Party},
+    sender::SenderKeys,
     session::Session,
 };
 
@@ -72,6 +73,14 @@ fn the_page_says_what_the_code_does() {
     let tag = session.seal(&mut header, &mut frame).unwrap();
     let datagram = [&header.encode()[..], &frame, &tag].concat();
     let letter = session.write(&Letter::Ack(7));
+    let key = [5; 32];
+    let sender_keys = session.write(&Letter::SenderKeys(vec![SenderKey { id: 1, floor: 0, key }]));
+    header.destination = Destination::Flood;
+    let mut frame = *b"an Ethernet frame";
+    let tag = SenderKeys::new(Instant::now(), 1, key)
+        .seal(&mut header, &mut frame)
+        .unwrap();
+    let flood = [&header.encode()[..], &frame, &tag].concat();
 
     let page = page();
     let mut wrong = Vec::new();
@@ -84,6 +93,8 @@ fn the_page_says_what_the_code_does() {
         ("seal-letter-key", keys.letters.to_vec()),
         ("seal-datagram", datagram),
         ("seal-letter", letter),
+        ("seal-sender-keys", sender_keys),
+        ("seal-flood", flood),
     ] {
         if said(&page, name) != hex(&bytes) {
             wrong.push(format!("{name} is\n{}", hex(&bytes)));

@@ -21,8 +21,8 @@ pub(super) const ATTEMPT: u64 = 60;
 
 /// A newcomer has proven that it knows the words: seal an invite for it.
 pub struct Grant {
-    keys: Keys,
-    context: Vec<u8>,
+    pub(super) keys: Keys,
+    pub(super) context: Vec<u8>,
     /// Who it is.
     pub newcomer: PeerId,
 }

@@ -208,6 +208,17 @@ fn the_keys_of_the_protocol_page_hold() {
         let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
         assert!(page.contains(&format!("{name:<17} {hex}")), "{name:<17} {hex}");
     }
+    let link = page.split("```invite\n").nth(1).unwrap().lines().next().unwrap();
+    let grant = Grant {
+        context: context.bytes(),
+        keys,
+        newcomer: peer(2),
+    };
+    let block = page.split("```hex code-grant\n").nth(1).unwrap();
+    let said: String = block.split("```").next().unwrap().split_whitespace().collect();
+    let sealed = grant.seal(&link.parse().unwrap()).encode();
+    let hex: String = sealed.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(said, hex);
 }
 
 #[test]
