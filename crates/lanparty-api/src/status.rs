@@ -156,6 +156,9 @@ pub struct EndpointStatus {
     /// The room's LAN gateway; `None` while there is none, and on the LAN gateway itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<GatewayStatus>,
+    /// Of a LAN gateway: whether it carries frames, or waits for another one to fail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_duty: Option<bool>,
     #[serde(default)]
     pub broadcast: BroadcastFlow,
     /// The other members of the room.
@@ -190,6 +193,7 @@ impl EndpointStatus {
             warnings: Vec::new(),
             route: None,
             gateway: None,
+            on_duty: None,
             broadcast: BroadcastFlow::default(),
             members: Vec::new(),
         }

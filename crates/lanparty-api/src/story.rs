@@ -58,7 +58,10 @@ pub fn story(previous: Option<&Status>, current: &Status) -> Vec<Line> {
             teller.address();
             teller.broadcast();
         }
-        Program::Gateway => teller.own_cable(),
+        Program::Gateway => {
+            teller.own_cable();
+            teller.duty();
+        }
         Program::Relay => {}
     }
     teller.members();
@@ -238,6 +241,22 @@ impl Teller<'_> {
                 self.warn("Broadcast traffic comes from the LAN, but none was sent to it yet");
             }
             Flow::Undecided => {}
+        }
+    }
+
+    /// Of a LAN gateway: whether it is the active one.
+    fn duty(&mut self) {
+        if !self.now.is_joined() {
+            return;
+        }
+        match (self.before.on_duty, self.now.on_duty) {
+            (None | Some(true), Some(false)) => {
+                self.warn(
+                    "Another LAN gateway of this room is the active one; this one waits to take over from it",
+                );
+            }
+            (Some(false), Some(true)) => self.good("This LAN gateway is the active one from here on"),
+            (_, None) | (None, Some(true)) | (Some(false), Some(false)) | (Some(true), Some(true)) => {}
         }
     }
 

@@ -90,12 +90,14 @@ pub fn run(common: &CommonArgs, settings: Settings, state_dir: &Path) -> Result<
         hours: settings.invite_hours.unwrap_or(invitation::DEFAULT_HOURS),
         qr: settings.qr.unwrap_or(false),
     });
+    let wanted_room: RoomId = match room {
+        Some(code) => code.into(),
+        None => SealedRoom::of(&identity.peer_id()).into(),
+    };
+    let own = identity.peer_id();
     let config = EndpointConfig {
         role: Role::Gateway,
-        room: match (room, &sealed) {
-            (Some(code), _) => code.into(),
-            (None, _) => SealedRoom::of(&identity.peer_id()).into(),
-        },
+        room: wanted_room.clone(),
         mac: None,
         name: settings.name.unwrap_or_else(host_name),
         software: concat!("lanparty-gateway ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -109,9 +111,12 @@ pub fn run(common: &CommonArgs, settings: Settings, state_dir: &Path) -> Result<
             internet: settings.lan_internet.unwrap_or(false),
             addresses: settings.addresses,
             leases: addresses::load(state.path()),
+            tag: wanted_room.tag(),
+            standbys: settings.standby.unwrap_or_default(),
         },
         avoid_interfaces: Vec::new(),
     };
+    say(&format!("This LAN gateway's identity is {own}"));
     // One thread carries the frames and is woken by nobody else; what blocks happens on this one.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

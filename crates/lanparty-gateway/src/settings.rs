@@ -9,7 +9,7 @@ use lanparty_api::{
 };
 use lanparty_core::{guard::Limits, lan::addresses::Addresses};
 use lanparty_quic::Pin;
-use lanparty_wire::{RelayAddress, RelayToken, RoomCode, mtu};
+use lanparty_wire::{PeerId, RelayAddress, RelayToken, RoomCode, mtu};
 use serde::Deserialize;
 
 use crate::lan::{Attach, Lan};
@@ -31,6 +31,10 @@ Examples:
 
   On a machine whose cable is in a bridge (virtual machines, containers), become a port of it:
     lanparty-gateway --attach bridge=br0 --relay relay.example.org
+
+  Let another machine on the same LAN take over within two seconds if this one fails; it is started in the same way, with this
+  one's identity (both say theirs when they start):
+    lanparty-gateway --iface eth0 --room ABCD --relay relay.example.org --standby 9f86d081…
 
   See who is there and what was dropped:
     lanparty-gateway status
@@ -136,6 +140,14 @@ pub struct Settings {
     #[arg(long, value_name = "BOOL", env = "LANPARTY_LAN_INTERNET", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true)]
     pub lan_internet: Option<bool>,
+    /// Which machine may wait to take over from this one, by its identity; can be given several times
+    #[arg(
+        long,
+        value_name = "IDENTITY",
+        env = "LANPARTY_STANDBY",
+        value_delimiter = ','
+    )]
+    pub standby: Option<Vec<PeerId>>,
     /// Write every frame between the room and here to this pcapng file, with its direction and what became of it
     #[arg(long, value_name = "FILE", env = "LANPARTY_PCAP")]
     pub pcap: Option<PathBuf>,
@@ -164,6 +176,7 @@ layer!(Settings {
     mtu,
     addresses,
     lan_internet,
+    standby,
     pcap,
     pcap_limit,
     limits
@@ -230,6 +243,12 @@ pub fn party(settings: &Settings) -> Result<Party, Failure> {
         return Err(missing(
             "an open room has no invites, so --invite-hours, --approve, --qr and --short-code mean nothing beside --room",
             "leave them out, or leave --room out to open a sealed room",
+        ));
+    }
+    if room.is_none() && settings.standby.is_some() {
+        return Err(missing(
+            "a sealed room belongs to this machine's key, so no other machine can stand by for it yet",
+            "leave --standby out, or open an open room with --room",
         ));
     }
     Ok(Party { lan, room, relay })

@@ -1,6 +1,6 @@
 //! The endpoint's part of the status: what the core and the path know, put into the words of the API.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lanparty_api::{
     Status,
@@ -69,6 +69,7 @@ pub(crate) fn update(status: &mut Status, moment: Moment<'_>) {
         endpoint.mode = None;
     }
     endpoint.gateway = gateway(moment.node);
+    endpoint.on_duty = moment.node.lan().map(|_| moment.node.is_on_duty(Instant::now()));
     endpoint.broadcast = BroadcastFlow {
         to_lan: counters.broadcast_out,
         from_lan: counters.broadcast_in_lan,

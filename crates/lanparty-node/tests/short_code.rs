@@ -298,5 +298,6 @@ fn member(id: u16, role: Role, identity: PeerId) -> Member {
         budget: 1200,
         name: String::new(),
         lan_link: None,
+        standby: false,
     }
 }

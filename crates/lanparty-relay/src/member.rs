@@ -106,6 +106,7 @@ pub async fn serve(relay: Arc<Relay>, inbound: Inbound) {
         address: inbound.remote.ip(),
         may_open: may_open(&relay, &inbound).await,
         leg_budget: inbound.link().budget(),
+        clock: Instant::now(),
     };
     let joined = match relay.registry.join(unix_now(), &join, &member) {
         Ok(joined) => joined,
@@ -292,6 +293,8 @@ fn handle(relay: &Relay, member: &Member, joined: &Joined, message: Message) {
         Message::Envelope { to, data, .. } => pass_on(member, joined, to, data),
         Message::Roster { data } => take_roster(relay, member, seat, &data),
         Message::ShortNumbers { numbers } => answer_numbers(registry, member, seat, &numbers),
+        Message::Renew { number } => answer_renewal(registry, member, seat, number),
+        Message::Standbys { identities } => registry.name_standbys(seat, &identities),
         Message::Stats(stats) => *member.reported.lock() = Some(stats),
         // What only a relay says, a second hello, and what a later version says.
         Message::Hello(_)
@@ -302,6 +305,8 @@ fn handle(relay: &Relay, member: &Member, joined: &Joined, message: Message) {
         | Message::Goodbye { .. }
         | Message::Lookup { .. }
         | Message::Found { .. }
+        | Message::Lease { .. }
+        | Message::Gateway { .. }
         | Message::Unknown => {
             tracing::debug!(room = %seat.room, member = %seat.member, "a control message without meaning here");
         }
@@ -329,6 +334,15 @@ fn take_roster(relay: &Relay, member: &Member, seat: &Seat, data: &str) {
         },
     };
     member.drop_control(seat, "roster", reason);
+}
+
+fn answer_renewal(registry: &Registry, member: &Member, seat: &Seat, number: u64) {
+    let Some((term, tenure)) = registry.renew(seat) else {
+        return;
+    };
+    if let Some(answer) = encode(&Message::Lease { number, term, tenure }) {
+        member.tell(answer, None);
+    }
 }
 
 fn answer_numbers(registry: &Registry, member: &Member, seat: &Seat, numbers: &[ShortNumber]) {

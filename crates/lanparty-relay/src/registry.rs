@@ -3,18 +3,18 @@
 //! Whoever changes a room under the lock also queues what its members are told, so that everybody reads the same order of
 //! events; then the room's new roster is published for the readers.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Instant};
 
 use arc_swap::ArcSwap;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
 use lanparty_core::relay::{
     Admission, Join, LookupRefusal, Numbers, Refusal, RoomLimits, Rooms, RosterRefusal, SavedRooms, Seat,
-    UnixTime,
+    Succession, UnixTime,
 };
 use lanparty_wire::{
-    GroupHandle, LeaveReason, MemberId, RoomId, Roster, SealedRoom, ShortNumber,
-    control::{self, Message, Role},
+    GroupHandle, LeaveReason, MemberId, PeerId, RoomId, Roster, SealedRoom, ShortNumber,
+    control::{self, Message, Tenure},
 };
 use parking_lot::Mutex;
 use rand::{SeedableRng, rngs::SmallRng};
@@ -31,6 +31,8 @@ pub struct Registry {
     state: Mutex<State>,
     /// Rings when the id table has changed.
     pub changed: Notify,
+    /// Rings when a lease may end at another time than before.
+    pub leases: Notify,
     /// How many changes are on disk.
     pub saved: watch::Sender<u64>,
 }
@@ -67,6 +69,7 @@ impl Registry {
                 changes: 0,
             }),
             changed: Notify::new(),
+            leases: Notify::new(),
             saved: watch::Sender::new(0),
         }
     }
@@ -96,6 +99,7 @@ impl Registry {
         let change = Some(state.change()).filter(|_| !admission.is_known);
         drop(state);
         self.changed.notify_one();
+        self.leases.notify_one();
         Ok(Joined {
             seat: admission.seat,
             member: admission.member,
@@ -108,7 +112,7 @@ impl Registry {
     /// Takes somebody out, and tells the others, unless his place was taken by himself.
     pub fn leave(&self, now: UnixTime, seat: &Seat, reason: LeaveReason) {
         let mut state = self.state.lock();
-        let Some(departure) = state.rooms.leave(now, seat, reason) else {
+        let Some(departure) = state.rooms.leave(now, Instant::now(), seat, reason) else {
             return;
         };
         tell_all(
@@ -122,9 +126,12 @@ impl Registry {
             },
         );
         if let RoomId::Sealed(room) = &seat.room
-            && departure.role == Role::Gateway
+            && room.belongs_to(&departure.identity)
         {
             state.numbers.register(*room, &[]);
+        }
+        if let Some(succession) = departure.successor {
+            state.succeed(succession);
         }
         let is_empty = departure.roster.entries().is_empty();
         state.publish(&seat.room, departure.roster);
@@ -198,13 +205,34 @@ impl Registry {
         Ok(true)
     }
 
+    /// A LAN gateway asks for its lease; `None` from anybody else.
+    pub fn renew(&self, seat: &Seat) -> Option<(u64, Tenure)> {
+        let answer = self.state.lock().rooms.renew(Instant::now(), seat);
+        self.leases.notify_one();
+        answer
+    }
+
+    /// The active LAN gateway of an open room says who may wait to take over from it.
+    pub fn name_standbys(&self, seat: &Seat, identities: &[PeerId]) {
+        self.state.lock().rooms.name_standbys(seat, identities);
+    }
+
+    /// Gives leases that are over to those who wait. Returns when the next one is over.
+    pub fn pass_leases(&self, now: UnixTime) -> Option<Instant> {
+        let mut state = self.state.lock();
+        for succession in state.rooms.pass_leases(now, Instant::now()) {
+            state.succeed(succession);
+        }
+        state.rooms.next_lease_end()
+    }
+
     /// The host of a sealed room has these short codes' numbers from now on; returns those that are really his. `None` from anybody else.
     pub fn set_numbers(&self, seat: &Seat, numbers: &[ShortNumber]) -> Option<Vec<ShortNumber>> {
         let RoomId::Sealed(room) = &seat.room else {
             return None;
         };
         let mut state = self.state.lock();
-        let is_host = state.rooms.role(seat) == Some(Role::Gateway);
+        let is_host = state.rooms.is_host(seat);
         is_host.then(|| state.numbers.register(*room, numbers))
     }
 
@@ -253,6 +281,27 @@ impl Registry {
 }
 
 impl State {
+    /// Another LAN gateway is active.
+    fn succeed(&mut self, succession: Succession<Arc<Member>>) {
+        let Succession {
+            room,
+            gateway,
+            term,
+            roster,
+        } = succession;
+        tracing::info!(%room, %gateway, term, "another LAN gateway takes over");
+        tell_all(
+            &roster,
+            None,
+            None,
+            &Message::Gateway {
+                member: gateway,
+                term,
+            },
+        );
+        self.publish(&room, roster);
+    }
+
     fn publish(&mut self, room: &RoomId, roster: Arc<Members>) -> SharedRoster {
         let shared = self
             .rosters

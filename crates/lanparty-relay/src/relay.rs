@@ -1,6 +1,7 @@
 //! The running relay: the door, the tasks that keep books, and the end.
 
 use std::{
+    future::pending,
     net::SocketAddr,
     path::PathBuf,
     sync::{
@@ -25,7 +26,7 @@ use lanparty_wire::{LeaveReason, RejectReason};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
-    time::sleep,
+    time::{sleep, sleep_until},
 };
 
 use crate::{
@@ -149,6 +150,7 @@ pub async fn run(relay: Arc<Relay>, mut threads: Threads, memory: Memory) -> Res
     let memory = Arc::new(memory);
     let keeper = tokio::spawn(keep_table(relay.clone(), memory.clone()));
     let reporter = tokio::spawn(report::run(relay.clone(), status));
+    let leases = tokio::spawn(pass_leases(relay.clone()));
     tokio::select! {
         () = open_door(&relay) => {}
         () = threads.ended() => {}
@@ -159,6 +161,7 @@ pub async fn run(relay: Arc<Relay>, mut threads: Threads, memory: Memory) -> Res
     stop(&relay).await;
     keeper.abort();
     reporter.abort();
+    leases.abort();
     save(&relay, &memory).await;
     if !threads.stop(&relay.shards) {
         let text = "a thread that carries datagrams has failed; the log says why";
@@ -222,6 +225,22 @@ fn greet(relay: Arc<Relay>, incoming: Incoming) {
 fn tell_failure(remote: SocketAddr, error: &AcceptError) {
     let cause = std::error::Error::source(error).map(tracing::field::display);
     tracing::debug!(%remote, %error, cause, "a handshake failed");
+}
+
+/// Gives the LAN gateways' leases that are over to those who wait.
+async fn pass_leases(relay: Arc<Relay>) {
+    loop {
+        let end = async {
+            match relay.registry.pass_leases(unix_now()) {
+                Some(end) => sleep_until(end.into()).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            () = end => {}
+            () = relay.registry.leases.notified() => {}
+        }
+    }
 }
 
 /// Writes the id table after every change, at most one write at a time.

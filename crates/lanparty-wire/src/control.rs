@@ -87,6 +87,25 @@ pub struct Member {
     /// Whether a LAN gateway's cable has a link; `None` for others and until it has said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lan_link: Option<bool>,
+    /// A LAN gateway that waits to take over from the active one: it carries no frames.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub standby: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// How long a LAN gateway may carry frames, counted from when it asked.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tenure {
+    /// As long as its connection lasts: nobody waits to take over.
+    Unlimited,
+    /// So long, unless it asks again.
+    Milliseconds(u32),
+    /// Not at all: another one does.
+    Waiting,
 }
 
 /// The relay's yes.
@@ -180,6 +199,26 @@ pub enum Message {
     /// a newer one than the relay. Whoever gets it verifies it.
     Roster {
         data: String,
+    },
+    /// A LAN gateway asks for its lease again; the number comes back in the answer.
+    Renew {
+        number: u64,
+    },
+    /// The answer to [`Message::Renew`]. Of two leases of a room the one with the higher term is the later one.
+    Lease {
+        number: u64,
+        term: u64,
+        tenure: Tenure,
+    },
+    /// This member is the room's active LAN gateway from here on, and any other waits. The new one asks for its lease before it
+    /// carries anything.
+    Gateway {
+        member: MemberId,
+        term: u64,
+    },
+    /// The active LAN gateway of an open room says which identities may wait to take over from it.
+    Standbys {
+        identities: Vec<PeerId>,
     },
     /// The numbers of a host's short codes, all of them each time; the relay answers with those that it now has.
     ShortNumbers {
@@ -290,6 +329,10 @@ impl Message {
             | Message::Group { .. }
             | Message::Envelope { .. }
             | Message::Roster { .. }
+            | Message::Renew { .. }
+            | Message::Lease { .. }
+            | Message::Gateway { .. }
+            | Message::Standbys { .. }
             | Message::ShortNumbers { .. }
             | Message::Lookup { .. }
             | Message::Found { .. }

@@ -92,6 +92,8 @@ drop_reasons! {
     RosterConflict = "roster_conflict", Filtered;
     /// A spectator's frame that is neither ARP nor DHCP nor IGMP.
     Spectator = "spectator", Filtered;
+    /// From, to or through a LAN gateway that waits to take over from the active one, or may not go on.
+    Standby = "standby", Filtered;
     /// The sequence number was seen before.
     Duplicate = "duplicate", Dropped;
     /// The sequence number is older than the replay window.

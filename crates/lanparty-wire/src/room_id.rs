@@ -122,6 +122,17 @@ impl RoomId {
     pub const fn is_sealed(&self) -> bool {
         matches!(self, RoomId::Sealed(_))
     }
+
+    /// Bytes that tell one room from another where its name is not to be read: the first 64 bits of a hash of it.
+    pub fn tag(&self) -> [u8; 8] {
+        let digest = Sha256::new()
+            .chain_update(b"lanparty room tag v1\0")
+            .chain_update(String::from(self.clone()))
+            .finalize();
+        let mut tag = [0; 8];
+        tag.copy_from_slice(&digest[..8]);
+        tag
+    }
 }
 
 impl FromStr for RoomId {

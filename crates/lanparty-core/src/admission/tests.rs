@@ -286,6 +286,7 @@ fn host_member() -> Member {
         budget: 1200,
         name: String::new(),
         lan_link: None,
+        standby: false,
     }
 }
 

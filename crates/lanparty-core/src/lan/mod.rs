@@ -16,20 +16,26 @@
 //!
 //! | inhabitant | what it does |
 //! |---|---|
+//! | [`duty`] | says whether this LAN gateway is the active one, or waits to take over |
 //! | [`addresses`] | gives members addresses where no DHCP server does |
 //! | [`shape`] | takes out of the LAN's announcements what would move a member's internet into the tunnel |
 
 pub mod addresses;
 mod concern;
+pub mod duty;
 pub mod shape;
+mod signal;
 
 use std::{collections::VecDeque, time::Instant};
 
-use lanparty_wire::{Destination, DropReason, Mac, MemberId, control::Member, host::Prefix};
+use lanparty_wire::{Destination, DropReason, Mac, MemberId, PeerId, control::Member, host::Prefix};
 
 use crate::{guard::Packet, node::Event};
-use addresses::{Addresses, Helper, Leases};
+use addresses::{Addresses, Helper, Lease, Leases};
 use concern::Concern;
+use duty::Duty;
+
+pub use signal::{RoomTag, Signal};
 
 /// What the host wants of its LAN gateway.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -40,6 +46,10 @@ pub struct LanConfig {
     pub addresses: Option<Addresses>,
     /// What was handed out before.
     pub leases: Leases,
+    /// Names the room to other LAN gateways on the LAN; see [`Signal`].
+    pub tag: RoomTag,
+    /// Whose machines may wait to take over, in an open room.
+    pub standbys: Vec<PeerId>,
 }
 
 /// The interface that the LAN's cable is in, as this machine uses it itself.
@@ -60,6 +70,8 @@ pub enum Effect {
     ToMember(MemberId, Vec<u8>),
     /// A whole frame for every other member.
     ToRoom(Vec<u8>),
+    /// For LAN gateways that wait: an address that was given away.
+    Share(Lease),
     /// What a user would notice.
     Tell(Event),
 }
@@ -84,6 +96,12 @@ pub struct Lan {
     internet: bool,
     station: Station,
     helper: Option<Helper>,
+    duty: Duty,
+    tag: RoomTag,
+    standbys: Vec<PeerId>,
+    /// The room's other LAN gateways.
+    rivals: Vec<MemberId>,
+    next_beacon: Option<Instant>,
     effects: Effects,
 }
 
@@ -94,6 +112,11 @@ impl Lan {
             internet: config.internet,
             station: Station::default(),
             helper: config.addresses.map(|wanted| Helper::new(wanted, config.leases)),
+            duty: Duty::new(),
+            tag: config.tag,
+            standbys: config.standbys,
+            rivals: Vec::new(),
+            next_beacon: None,
             effects: Effects::new(),
         }
     }
@@ -120,6 +143,92 @@ impl Lan {
     pub fn adopt_leases(&mut self, leases: Leases) {
         if let Some(helper) = &mut self.helper {
             helper.adopt(leases);
+        }
+    }
+
+    /// What the host wants has changed; which LAN gateway is the active one has not.
+    pub(crate) fn take_duty_of(&mut self, before: Lan) {
+        self.duty = before.duty;
+    }
+
+    /// Whether this LAN gateway is the active one.
+    pub fn duty(&self) -> &Duty {
+        &self.duty
+    }
+
+    pub(crate) fn duty_mut(&mut self) -> &mut Duty {
+        &mut self.duty
+    }
+
+    pub(crate) fn tag(&self) -> RoomTag {
+        self.tag
+    }
+
+    /// Whose machines may wait to take over.
+    pub(crate) fn standbys(&self) -> &[PeerId] {
+        &self.standbys
+    }
+
+    /// The room's other LAN gateways are these.
+    pub(crate) fn set_rivals(&mut self, now: Instant, rivals: Vec<MemberId>) {
+        self.duty.set_contested(now, !rivals.is_empty());
+        self.next_beacon = (!rivals.is_empty()).then_some(now);
+        let newcomers = rivals.iter().filter(|id| !self.rivals.contains(id));
+        let leases: Vec<Lease> = self.leases().into_iter().flat_map(Leases::iter).collect();
+        for (id, lease) in newcomers.flat_map(|&id| leases.iter().map(move |lease| (id, lease))) {
+            let told = Signal::Lease(*lease).frame(self.station.mac.unwrap_or(Mac::ZERO), self.tag);
+            self.effects.push_back(Effect::ToMember(id, told));
+        }
+        self.rivals = rivals;
+    }
+
+    /// An address was given away; who may have to take over is to know.
+    fn tell_rivals(&mut self, lease: Lease) {
+        let source = self.station.mac.unwrap_or(Mac::ZERO);
+        for &id in &self.rivals {
+            let told = Signal::Lease(lease).frame(source, self.tag);
+            self.effects.push_back(Effect::ToMember(id, told));
+        }
+    }
+
+    /// The active LAN gateway has given an address away.
+    pub(crate) fn learn_lease(&mut self, lease: Lease) {
+        if let Some(helper) = &mut self.helper {
+            let mut leases = helper.leases().clone();
+            if leases.put(lease.mac, lease.address) {
+                helper.adopt(leases);
+            }
+        }
+    }
+
+    /// This LAN gateway is the active one from here on.
+    pub(crate) fn took_over(&mut self) {}
+
+    /// What the LAN is told while another LAN gateway is in the room and we are the active one, or are to be.
+    pub(crate) fn poll_beacon(&mut self, now: Instant) -> Option<Vec<u8>> {
+        let due = self.next_beacon.filter(|&due| due <= now)?;
+        self.next_beacon = Some((due + duty::BEACON).max(now));
+        let source = self.station.mac?;
+        let beacon = Signal::Beacon {
+            term: self.duty.term(),
+        };
+        self.duty.is_claimed(now).then(|| beacon.frame(source, self.tag))
+    }
+
+    /// A frame of the LAN, before anything else: what another LAN gateway says is for nobody else, and who waits lets nothing in.
+    ///
+    /// # Errors
+    /// [`DropReason::Standby`].
+    pub(crate) fn at_the_door(&mut self, now: Instant, frame: &[u8]) -> Result<(), DropReason> {
+        if let Some((room, Signal::Beacon { term })) = Signal::parse(frame)
+            && room == self.tag
+        {
+            self.duty.heard_rival(now, term);
+            return Err(DropReason::Standby);
+        }
+        match self.duty.is_active(now) {
+            true => Ok(()),
+            false => Err(DropReason::Standby),
         }
     }
 
@@ -189,7 +298,12 @@ impl Lan {
 
     /// When [`Lan::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.helper.as_ref().and_then(Helper::poll_timeout)
+        let helper = self.helper.as_ref().and_then(Helper::poll_timeout);
+        let beacon = self.next_beacon;
+        [helper, self.duty.poll_timeout(), beacon]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Does what is due at `now`.
@@ -201,6 +315,11 @@ impl Lan {
 
     /// What is to be sent or told.
     pub(crate) fn poll_effect(&mut self) -> Option<Effect> {
-        self.effects.pop_front()
+        loop {
+            match self.effects.pop_front()? {
+                Effect::Share(lease) => self.tell_rivals(lease),
+                effect => return Some(effect),
+            }
+        }
     }
 }

@@ -45,6 +45,12 @@ impl<F: Forwarding> Node<F> {
                 data,
                 ..
             } => self.envelope(now, *from, data),
+            Message::Gateway { member, term } => self.succession(now, *member, *term),
+            Message::Lease { number, term, tenure } => {
+                if let Some(lan) = &mut self.lan {
+                    lan.duty_mut().answered(*number, *term, *tenure);
+                }
+            }
             // The shell's: what ends a connection, and what does not concern frames.
             Message::Hello(_)
             | Message::Reject { .. }
@@ -55,6 +61,8 @@ impl<F: Forwarding> Node<F> {
             | Message::Stats(_)
             | Message::Goodbye { .. }
             | Message::Roster { .. }
+            | Message::Renew { .. }
+            | Message::Standbys { .. }
             | Message::ShortNumbers { .. }
             | Message::Lookup { .. }
             | Message::Found { .. }
@@ -81,6 +89,7 @@ impl<F: Forwarding> Node<F> {
         self.switch.clear();
         self.cam.clear();
         if let Some(lan) = &mut self.lan {
+            lan.duty_mut().entered(welcome.gateway == Some(welcome.member));
             lan.room_entered(now);
         }
         self.me = Some(Me {
@@ -115,7 +124,9 @@ impl<F: Forwarding> Node<F> {
             self.all_named(now);
             return;
         }
-        if let Some(peer) = self.peers.get(member.id).filter(|peer| peer.is_told) {
+        if let Some(peer) = self.peers.get(member.id).filter(|peer| peer.is_told)
+            && self.has_port(&peer.member)
+        {
             let mac = peer.member.mac;
             self.switch.remove(member.id, mac);
         }
@@ -149,13 +160,19 @@ impl<F: Forwarding> Node<F> {
         }
     }
 
-    fn greet(&mut self, now: Instant, member: &Member) {
+    pub(super) fn greet(&mut self, now: Instant, member: &Member) {
+        if member.role == Role::Gateway {
+            self.count_gateways(now);
+        }
+        if !self.has_port(member) {
+            return;
+        }
         self.switch.add(member.id, member.role, member.mac);
         match (self.config.role, member.role, member.mac) {
             (Role::Client, Role::Gateway, _) => self.gateway_came(now, member),
             (Role::Gateway, Role::Client, Some(mac)) => {
                 self.cam.add(now, member.id, mac);
-                self.refresh(mac, RefreshReason::PeerJoined);
+                self.refresh(now, mac, RefreshReason::PeerJoined);
                 if let Some(lan) = &mut self.lan {
                     lan.member_came(now, member);
                 }
@@ -166,28 +183,36 @@ impl<F: Forwarding> Node<F> {
 
     /// A member that was there is gone, or may not be there any more.
     fn depart(&mut self, now: Instant, member: Member, reason: LeaveReason) {
-        self.switch.remove(member.id, member.mac);
+        if self.has_port(&member) {
+            self.switch.remove(member.id, member.mac);
+        }
         self.cam.remove(member.id);
         if let Some(lan) = &mut self.lan {
             lan.member_left(now, &member);
         }
-        let gateway = member.role == Role::Gateway;
+        self.gone(now, member, reason);
+    }
+
+    fn gone(&mut self, now: Instant, member: Member, reason: LeaveReason) {
+        let (was_gateway, spoke) = (member.role == Role::Gateway, self.speaks_for_lan(&member));
         self.tell_left(now, member, reason);
-        if gateway {
+        if spoke {
             self.gateway_is(false);
+        }
+        if was_gateway {
+            self.count_gateways(now);
         }
     }
 
-    /// A LAN gateway believes nothing of its relay that would open the LAN: no other member speaks for a LAN, and none has the
-    /// address of a station that was heard on ours.
+    /// A LAN gateway believes nothing of its relay that would open the LAN: none has the address of a station that was heard on ours.
+    /// (Another LAN gateway gets no port, see [`Node::has_port`].)
     fn harms_the_lan(&mut self, now: Instant, member: &Member) -> bool {
         if self.config.role != Role::Gateway {
             return false;
         }
         let harm = match (member.role, member.mac) {
-            (Role::Gateway, _) => Some(DropReason::UnknownSource),
             (Role::Client, Some(mac)) if self.switch.is_station(now, mac) => Some(DropReason::ForgedSource),
-            (Role::Client, _) => None,
+            (Role::Client | Role::Gateway, _) => None,
         };
         let Some(reason) = harm else { return false };
         self.counters.drops.count(reason);
@@ -204,11 +229,7 @@ impl<F: Forwarding> Node<F> {
         if was_present {
             self.depart(now, member, reason.clone());
         } else {
-            let gateway = member.role == Role::Gateway;
-            self.tell_left(now, member, reason.clone());
-            if gateway {
-                self.gateway_is(false);
-            }
+            self.gone(now, member, reason.clone());
         }
     }
 
@@ -223,7 +244,7 @@ impl<F: Forwarding> Node<F> {
     }
 
     /// Tells whether there is a LAN gateway if that is news.
-    fn gateway_is(&mut self, present: bool) {
+    pub(super) fn gateway_is(&mut self, present: bool) {
         if self.config.role == Role::Gateway {
             return;
         }
@@ -259,9 +280,9 @@ impl<F: Forwarding> Node<F> {
         }
     }
 
-    /// Shows an address to the LAN's switches, unless the cable is out.
-    pub(super) fn refresh(&mut self, mac: lanparty_wire::Mac, reason: RefreshReason) {
-        if self.lan_link == Some(false) {
+    /// Shows an address to the LAN's switches, unless the cable is out or another LAN gateway is the active one.
+    pub(super) fn refresh(&mut self, now: Instant, mac: lanparty_wire::Mac, reason: RefreshReason) {
+        if self.lan_link == Some(false) || !self.is_on_duty(now) {
             return;
         }
         self.tell(Event::CamRefresh { mac, reason });
@@ -289,7 +310,7 @@ impl<F: Forwarding> Node<F> {
         }
     }
 
-    fn tell_relay(&mut self, message: Message) {
+    pub(super) fn tell_relay(&mut self, message: Message) {
         if self.me.is_some() {
             self.outputs.push_back(Output::Control(message));
         }

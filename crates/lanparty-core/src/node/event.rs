@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::lan::addresses;
+use crate::lan::{addresses, duty};
 use lanparty_wire::{
     LeaveReason, Mac, MemberId,
     control::{Member, Message, Mode},
@@ -30,6 +30,10 @@ pub enum Event {
     },
     /// The room's LAN gateway is there, or not. Told first on joining, then when it changes.
     GatewayPresent(bool),
+    /// Another LAN gateway has taken over, and goes on where the last one has stopped.
+    GatewayChanged { member: MemberId },
+    /// At a LAN gateway: it carries frames from here on, or none.
+    Duty(duty::Change),
     /// The LAN gateway's cable has a link, or not.
     LanLink(bool),
     /// Another member is there that was not before. A reconnect of ours alone tells nobody anew.

@@ -19,7 +19,11 @@ impl<F: Forwarding> Node<F> {
     /// Says what the host wants; to be called before anything else happens. Means nothing to a client.
     pub fn set_lan(&mut self, config: LanConfig) {
         if self.config.role == Role::Gateway {
-            self.lan = Some(Lan::new(config));
+            let mut lan = Lan::new(config);
+            if let Some(before) = self.lan.take() {
+                lan.take_duty_of(before);
+            }
+            self.lan = Some(lan);
         }
     }
 
@@ -45,13 +49,17 @@ impl<F: Forwarding> Node<F> {
 
     /// Does what the inhabitants of the house have left to be done. Called after every input that they may have seen.
     pub(super) fn drain_lan(&mut self, now: Instant) {
+        self.drain_duty(now);
+        let on_duty = self.is_on_duty(now);
         while let Some(effect) = self.lan.as_mut().and_then(Lan::poll_effect) {
             match effect {
                 // Nobody hears it while the cable is out.
-                Effect::ToLan(_) if self.lan_link == Some(false) => {}
+                Effect::ToLan(_) if self.lan_link == Some(false) || !on_duty => {}
                 Effect::ToLan(frame) => self.outputs.push_back(Output::Inject(frame)),
                 Effect::ToMember(member, frame) => self.send_own(now, Destination::Member(member), &frame),
                 Effect::ToRoom(frame) => self.send_own(now, Destination::Flood, &frame),
+                // The house has seen to it.
+                Effect::Share(_) => {}
                 Effect::Tell(event) => self.tell(event),
             }
         }
@@ -79,7 +87,7 @@ impl<F: Forwarding> Node<F> {
     /// Shows every member's address to the LAN's switches now, for instance because we have just become the one that injects for them.
     pub fn refresh_all(&mut self, now: Instant) {
         for mac in self.cam.all(now) {
-            self.refresh(mac, RefreshReason::LinkUp);
+            self.refresh(now, mac, RefreshReason::LinkUp);
         }
     }
 }

@@ -18,6 +18,7 @@ mod broadcast;
 mod cam;
 mod control;
 mod counters;
+mod duty;
 mod event;
 mod lan;
 mod leg;
@@ -228,7 +229,7 @@ impl<F: Forwarding> Node<F> {
         }
         self.copies.handle_timeout(now);
         while let Some(mac) = self.cam.poll(now) {
-            self.refresh(mac, RefreshReason::Periodic);
+            self.refresh(now, mac, RefreshReason::Periodic);
         }
         let news = self.broadcast.poll(now);
         self.tell_broadcast(news);

@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use lanparty_wire::{
-    Destination, DropReason, EtherView, Frame, HEADER_LEN, Header, Kind, MIN_FRAME_LEN, MemberId, ethertype,
+    Destination, DropReason, EtherView, Frame, HEADER_LEN, Header, Kind, MIN_FRAME_LEN, MemberId,
+    control::Role, ethertype,
 };
 
 use super::{
@@ -187,6 +188,13 @@ impl<F: Forwarding> Node<F> {
         let peer = self.peers.get_mut(from).ok_or(DropReason::UnknownSource)?;
         if peer.is_spectator() && !guard::spectator_may_send(frame) {
             return Err(DropReason::Spectator);
+        }
+        if peer.member.role == Role::Gateway && self.config.role == Role::Gateway {
+            self.hear_gateway(now, from, frame)?;
+            return Ok(Place::Nowhere);
+        }
+        if !self.lan.as_ref().is_none_or(|lan| lan.duty().is_active(now)) || peer.member.standby {
+            return Err(DropReason::Standby);
         }
         let (_, packet) = peer.guard.admit_packet(now, Frame::plain(frame))?;
         let pass = match &mut self.lan {

@@ -37,6 +37,9 @@ impl<F: Forwarding> Node<F> {
         if self.me.is_none() || self.paths.is_empty() {
             return Err(DropReason::NoPath);
         }
+        if let Some(lan) = &mut self.lan {
+            lan.at_the_door(now, frame.bytes)?;
+        }
         if self.is_spectator() && !guard::spectator_may_send(frame.bytes) {
             return Err(DropReason::Spectator);
         }

@@ -1,6 +1,7 @@
 //! Nodes that talk to each other through a room that forwards and nothing else.
 
 mod addresses;
+mod duty;
 mod frames;
 mod hostile;
 mod lan;

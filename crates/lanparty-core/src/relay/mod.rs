@@ -10,6 +10,7 @@
 //! In a sealed room it looks at no payload. Who is not in the host's newest signed roster can write to the host, and reaches nobody else.
 
 mod ingress;
+mod lease;
 mod numbers;
 mod papers;
 mod reservation;
@@ -20,6 +21,7 @@ mod roster;
 pub use crate::admission::{RosterNews, RosterRefusal};
 pub use ingress::{Forward, Ingress, IngressConfig};
 pub use lanparty_wire::UnixTime;
+pub use lease::{LEASE, MAX_STANDBYS, Succession};
 pub use numbers::{LookupRefusal, Numbers};
 pub use papers::RosterChange;
 pub use reservation::{SavedReservation, SavedRoom, SavedRooms};

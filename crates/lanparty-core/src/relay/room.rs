@@ -11,6 +11,7 @@ use rand::{Rng, RngCore};
 
 use super::{
     Entry, Groups, Join, Refusal, Roster, Seat, UnixTime,
+    lease::Lease,
     reservation::{Reservation, Reservations},
 };
 use crate::admission::RosterKeeper;
@@ -27,6 +28,8 @@ pub(super) struct Room<H> {
     pub(super) reservations: Reservations,
     /// The host's newest word on who is in; none in an open room.
     pub(super) keeper: Option<RosterKeeper>,
+    /// Which LAN gateway is the active one.
+    pub(super) lease: Lease,
 }
 
 #[derive(Debug)]
@@ -47,6 +50,7 @@ impl<H: Clone> Room<H> {
                 RoomId::Sealed(room) => Some(RosterKeeper::new(*room, 0)),
                 RoomId::Open(_) => None,
             },
+            lease: Lease::default(),
         }
     }
 
@@ -77,13 +81,10 @@ impl<H: Clone> Room<H> {
     }
 
     pub(super) fn check(&self, now: UnixTime, join: &Join<'_>) -> Result<(), Refusal> {
-        let others = || self.members().filter(|member| member.identity != join.identity);
         if join.hello.role == Role::Gateway {
-            return match others().find(|member| member.role == Role::Gateway) {
-                Some(_) => Err(refuse(RejectReason::GatewayPresent)),
-                None => Ok(()),
-            };
+            return self.check_gateway(join);
         }
+        let others = || self.members().filter(|member| member.identity != join.identity);
         let Some(mac) = join.hello.mac else {
             return Err(refuse(RejectReason::InvalidMac));
         };
@@ -221,10 +222,7 @@ impl<H: Clone> Room<H> {
             incarnation: member.incarnation,
             mode: Mode::Relay,
             sealed,
-            gateway: self
-                .members()
-                .find(|member| member.role == Role::Gateway)
-                .map(|member| member.id),
+            gateway: self.lease.holder(),
             members: u16::try_from(self.places.len()).unwrap_or(u16::MAX),
         }
     }
@@ -247,6 +245,7 @@ impl<H> Place<H> {
             budget: 0,
             name: plain_words(&join.hello.name),
             lan_link: None,
+            standby: false,
         };
         let mut place = Place {
             serial,

@@ -8,6 +8,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
     sync::Arc,
+    time::Instant,
 };
 
 use lanparty_wire::{
@@ -17,7 +18,7 @@ use lanparty_wire::{
 use rand::RngCore;
 
 use super::{
-    Entry, Roster, SavedReservation, SavedRoom, SavedRooms, UnixTime,
+    Entry, Roster, SavedReservation, SavedRoom, SavedRooms, Succession, UnixTime,
     reservation::Reservations,
     room::{Place, Room, refuse},
 };
@@ -61,6 +62,8 @@ pub struct Join<'a> {
     pub may_open: bool,
     /// What the relay's own side of the connection carries in a datagram now.
     pub leg_budget: u16,
+    /// The time for leases, which no adjustment of the clock moves.
+    pub clock: Instant,
 }
 
 /// A place in a room, held by one connection. A later connection of the same identity has another one.
@@ -93,9 +96,11 @@ pub struct Admission<H> {
 #[derive(Debug)]
 pub struct Departure<H> {
     pub member: MemberId,
+    pub identity: PeerId,
     pub incarnation: Incarnation,
-    pub role: Role,
     pub reason: LeaveReason,
+    /// The LAN gateway that takes over, if it was the active one's and another one waits.
+    pub successor: Option<Succession<H>>,
     /// Those who stay.
     pub roster: Arc<Roster<H>>,
 }
@@ -168,7 +173,6 @@ impl<H: Clone> Rooms<H> {
         handle: H,
     ) -> Result<Admission<H>, Refusal> {
         check_hello(join.hello)?;
-        check_host(join)?;
         self.check_token(now, join)?;
         let address = network_of(join.address);
         self.check_limits(now, join, address)?;
@@ -186,6 +190,9 @@ impl<H: Clone> Rooms<H> {
         let mut place = Place::new(self.next_serial, address, join, &reservation, handle);
         place.entry.admitted = room.admits(now, &place.entry.member);
         let paper = room.paper().filter(|_| place.entry.admitted).cloned();
+        if join.hello.role == Role::Gateway {
+            place.entry.member.standby = room.lease_to(now, join.clock, place.entry.member.id);
+        }
         let member = place.entry.member.clone();
         let others = room.members().cloned().collect();
         room.places.insert(member.id, place);
@@ -211,7 +218,13 @@ impl<H: Clone> Rooms<H> {
     }
 
     /// Takes somebody out; `None` if that connection's place was taken by a later one.
-    pub fn leave(&mut self, now: UnixTime, seat: &Seat, reason: LeaveReason) -> Option<Departure<H>> {
+    pub fn leave(
+        &mut self,
+        now: UnixTime,
+        clock: Instant,
+        seat: &Seat,
+        reason: LeaveReason,
+    ) -> Option<Departure<H>> {
         let room = self.rooms.get_mut(&seat.room)?;
         room.place(seat)?;
         let place = room.places.remove(&seat.member)?;
@@ -220,11 +233,13 @@ impl<H: Clone> Rooms<H> {
             reservation.left = Some(now);
             reservation.lost = !matches!(reason, LeaveReason::Goodbye | LeaveReason::Kicked);
         }
+        let heir = room.lease_from(now, clock, member.id);
         let departure = Departure {
             member: member.id,
+            identity: member.identity,
             incarnation: member.incarnation,
-            role: member.role,
             reason,
+            successor: heir.map(|heir| room.succession(&seat.room, heir)),
             roster: room.roster(),
         };
         let is_idle = room.places.is_empty() && room.keeper.is_some();
@@ -279,10 +294,13 @@ impl<H: Clone> Rooms<H> {
         Some(room.roster())
     }
 
-    /// What the holder of a seat is; `None` if its place was taken by a later connection, or it has left.
-    pub fn role(&mut self, seat: &Seat) -> Option<Role> {
-        let place = self.rooms.get_mut(&seat.room)?.place(seat)?;
-        Some(place.entry.member.role)
+    /// Whether the holder of a seat is the host whose key the room's name is made from.
+    pub fn is_host(&mut self, seat: &Seat) -> bool {
+        let place = self.rooms.get_mut(&seat.room).and_then(|room| room.place(seat));
+        match (&seat.room, place) {
+            (RoomId::Sealed(room), Some(place)) => room.belongs_to(&place.entry.member.identity),
+            (RoomId::Sealed(_) | RoomId::Open(_), _) => false,
+        }
     }
 
     /// The rooms that have members, with their rosters' entries.
@@ -405,16 +423,6 @@ impl<H: Clone> Rooms<H> {
                 self.addresses.remove(&address);
             }
         }
-    }
-}
-
-/// A sealed room's name is a hash of its host's key, which the connection has proven.
-fn check_host(join: &Join<'_>) -> Result<(), Refusal> {
-    match (&join.hello.room, join.hello.role) {
-        (RoomId::Sealed(room), Role::Gateway) if !room.belongs_to(&join.identity) => {
-            Err(refuse(RejectReason::NotTheHost))
-        }
-        (RoomId::Sealed(_) | RoomId::Open(_), Role::Gateway | Role::Client) => Ok(()),
     }
 }
 

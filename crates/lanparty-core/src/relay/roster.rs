@@ -94,6 +94,9 @@ impl<H> Roster<H> {
         if !source.admitted {
             return Err(DropReason::NotAdmitted);
         }
+        if source.member.standby {
+            return Err(DropReason::Standby);
+        }
         match destination {
             Destination::Member(id) if id == sender => Err(DropReason::Reflection),
             Destination::Member(id) => match self.entry(id) {
@@ -271,6 +274,7 @@ mod tests {
                 budget: 1200,
                 name: String::new(),
                 lan_link: None,
+                standby: false,
             },
             ingress_budget: 1200,
             admitted: *value != STRANGER,

@@ -3,6 +3,7 @@
 mod admission;
 mod forwarding;
 mod identity;
+mod lease;
 mod sealed;
 
 use std::time::{Duration, Instant};
@@ -73,6 +74,7 @@ impl Relay {
             address: address.parse().unwrap(),
             may_open: true,
             leg_budget: 1300,
+            clock: self.instant,
         };
         self.rooms.join(now, &mut self.random, &join, who)
     }

@@ -377,7 +377,7 @@ impl<F: Forwarding> World<F> {
                 let welcomed = self.relay.hello(self.instant(), self.now, conn, identity, hello);
                 welcomed.letters
             }
-            other => self.relay.control(self.now, conn, other),
+            other => self.relay.control(self.instant(), self.now, conn, other),
         };
         self.post(letters);
     }
@@ -428,7 +428,9 @@ impl<F: Forwarding> World<F> {
             self.agenda.put(until, Event::Silence { conn });
             return;
         }
-        let letters = self.relay.gone(self.now, conn, LeaveReason::TimedOut);
+        let letters = self
+            .relay
+            .gone(self.instant(), self.now, conn, LeaveReason::TimedOut);
         self.post(letters);
     }
 }

@@ -106,6 +106,7 @@ impl Relay {
             address: Ipv4Addr::new(192, 0, 2, (conn.0 % 250) as u8).into(),
             may_open: true,
             leg_budget: hello.budget,
+            clock: now,
         };
         let admission = match self.rooms.join(unix(at), &mut self.random, &join, conn) {
             Ok(admission) => admission,
@@ -152,13 +153,13 @@ impl Relay {
     }
 
     /// A message of a member's; what others are told because of it.
-    pub fn control(&mut self, at: Duration, conn: Conn, message: &Message) -> Vec<Letter> {
+    pub fn control(&mut self, now: Instant, at: Duration, conn: Conn, message: &Message) -> Vec<Letter> {
         let Some(seated) = self.members.get(&conn) else {
             return Vec::new();
         };
         let id = seated.seat.member;
         match message {
-            Message::Goodbye { reason } => self.gone(at, conn, reason.clone()),
+            Message::Goodbye { reason } => self.gone(now, at, conn, reason.clone()),
             Message::Budget { bytes, .. } => {
                 let Some((change, roster)) = self.rooms.set_budget(&seated.seat, Some(*bytes), Some(*bytes))
                 else {
@@ -184,11 +185,11 @@ impl Relay {
     }
 
     /// A connection has ended.
-    pub fn gone(&mut self, at: Duration, conn: Conn, reason: LeaveReason) -> Vec<Letter> {
+    pub fn gone(&mut self, now: Instant, at: Duration, conn: Conn, reason: LeaveReason) -> Vec<Letter> {
         let Some(seated) = self.members.remove(&conn) else {
             return Vec::new();
         };
-        let Some(departure) = self.rooms.leave(unix(at), &seated.seat, reason) else {
+        let Some(departure) = self.rooms.leave(unix(at), now, &seated.seat, reason) else {
             return Vec::new();
         };
         self.roster = departure.roster;

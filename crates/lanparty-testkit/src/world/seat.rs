@@ -244,6 +244,10 @@ impl<F: Forwarding> World<F> {
             | Message::Stats(_)
             | Message::Goodbye { .. }
             | Message::Roster { .. }
+            | Message::Renew { .. }
+            | Message::Lease { .. }
+            | Message::Gateway { .. }
+            | Message::Standbys { .. }
             | Message::ShortNumbers { .. }
             | Message::Lookup { .. }
             | Message::Found { .. }

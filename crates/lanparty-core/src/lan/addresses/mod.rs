@@ -387,6 +387,7 @@ impl Helper {
             tell(effects, News::Leases(self.leases.clone()));
         }
         if is_new {
+            effects.push_back(Effect::Share(Lease { mac, address }));
             tell(effects, News::Leased { mac, address });
         }
         self.send(member, request, Kind::Ack, Some(address), effects);

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use lanparty_wire::{
-    DropReason, Frame, Incarnation, LeaveReason, Mac,
+    Destination, DropReason, Frame, Incarnation, LeaveReason, Mac,
     control::{Message, Role},
 };
 
 use super::{
     frames::ipx,
     room::{BUDGET, GATEWAY, PATH, Room, STATION, config, mac, member, member_id, welcome},
+    traffic::datagram,
 };
 use crate::node::{Event, Node, Output, RefreshReason, Wake};
 
@@ -55,8 +56,12 @@ fn a_relay_cannot_open_the_lan_by_what_it_says_of_members() {
     };
     let node = room.node(GATEWAY);
     node.handle_control(now, &false_gateway);
-    assert!(node.roster().all(|member| member.role == Role::Client));
-    assert_eq!(node.counters().drops.of(DropReason::UnknownSource), 1);
+    let frame = ipx(Mac([0, 1, 2, 3, 4, 5]), Mac::BROADCAST, 60);
+    let from_it = datagram(5, Destination::Flood, 1, &frame);
+    assert_eq!(
+        node.handle_datagram(now, PATH, &from_it),
+        Err(DropReason::Standby)
+    );
 
     let station = Mac([2, 0x42, 0, 0, 0, 1]);
     node.handle_frame(now, Frame::plain(&ipx(station, Mac::BROADCAST, 60)))

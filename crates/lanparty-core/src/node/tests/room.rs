@@ -19,6 +19,8 @@ use crate::{
 
 pub const PATH: PathId = PathId(1);
 pub const GATEWAY: u16 = 9;
+/// Another LAN gateway, which waits.
+pub const STANDBY: u16 = 999;
 pub const STATION: Mac = Mac([0, 0x1b, 0x21, 0, 0, 1]);
 pub const BUDGET: u16 = 1414;
 
@@ -219,7 +221,7 @@ impl Room {
 pub fn config(id: u16) -> NodeConfig {
     NodeConfig {
         role: role(id),
-        mac: (id != GATEWAY).then(|| mac(id)),
+        mac: (role(id) == Role::Client).then(|| mac(id)),
         mtu: DEFAULT_MTU,
         limits: Limits::default(),
         flow_key: id.into(),
@@ -227,7 +229,7 @@ pub fn config(id: u16) -> NodeConfig {
 }
 
 pub fn role(id: u16) -> Role {
-    if id == GATEWAY {
+    if id == GATEWAY || id == STANDBY {
         Role::Gateway
     } else {
         Role::Client
@@ -248,10 +250,11 @@ pub fn member(id: u16, incarnation: u32, budget: u16) -> Member {
         incarnation: Incarnation(incarnation),
         role: role(id),
         identity: PeerId([id as u8; 32]),
-        mac: (id != GATEWAY).then(|| mac(id)),
+        mac: (role(id) == Role::Client).then(|| mac(id)),
         budget,
         name: String::new(),
         lan_link: None,
+        standby: id == STANDBY,
     }
 }
 
@@ -262,7 +265,7 @@ pub fn welcome(id: u16, incarnation: u32, others: &[u16]) -> Message {
         incarnation: Incarnation(incarnation),
         mode: Mode::Relay,
         sealed: false,
-        gateway: others.contains(&GATEWAY).then(|| member_id(GATEWAY)),
+        gateway: (id == GATEWAY || others.contains(&GATEWAY)).then(|| member_id(GATEWAY)),
         members: others.len() as u16 + 1,
     })
 }

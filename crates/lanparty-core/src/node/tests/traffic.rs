@@ -437,7 +437,7 @@ fn a_device_gets_the_datagrams_own_bytes_where_nothing_must_change() {
     }
 }
 
-fn datagram(from: u16, destination: Destination, sequence: u64, payload: &[u8]) -> Vec<u8> {
+pub fn datagram(from: u16, destination: Destination, sequence: u64, payload: &[u8]) -> Vec<u8> {
     let header = Header {
         kind: Kind::Frame,
         fragment: false,

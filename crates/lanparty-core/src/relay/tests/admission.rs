@@ -93,7 +93,7 @@ fn an_address_may_have_so_many_members_and_a_site_of_ipv6_is_one_address() {
     assert!(
         relay
             .rooms
-            .leave(NOW, &second.seat, LeaveReason::Goodbye)
+            .leave(NOW, relay.instant, &second.seat, LeaveReason::Goodbye)
             .is_none()
     );
     assert!(relay.join_from("2001:db8::4", 4, player(4)).is_err());
@@ -107,7 +107,10 @@ fn a_place_that_became_free_may_be_taken() {
     });
     let ada = relay.join(1, player(1)).unwrap();
     relay.join(2, player(2)).unwrap();
-    let left = relay.rooms.leave(NOW, &ada.seat, LeaveReason::Goodbye).unwrap();
+    let left = relay
+        .rooms
+        .leave(NOW, relay.instant, &ada.seat, LeaveReason::Goodbye)
+        .unwrap();
     assert_eq!((left.member, ids(&left.roster).len()), (ada.member.id, 1));
     relay.join(3, player(1)).unwrap();
 }

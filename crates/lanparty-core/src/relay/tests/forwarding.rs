@@ -179,7 +179,9 @@ fn a_dismissed_members_last_datagrams_go_nowhere() {
     let mut relay = Relay::new();
     let (a, _, _) = relay.three();
     let mut ingress = relay.ingress(&a);
-    relay.rooms.leave(NOW, &a.seat, LeaveReason::Malformed);
+    relay
+        .rooms
+        .leave(NOW, relay.instant, &a.seat, LeaveReason::Malformed);
     let bytes = datagram(&a, Destination::Flood, Class::Bulk, &frame(1));
     assert_eq!(
         relay.forward(&mut ingress, &a, &bytes),

@@ -27,25 +27,34 @@ fn the_end_of_a_displaced_connection_takes_nobody_out() {
     assert!(
         relay
             .rooms
-            .leave(NOW, &ghost.seat, LeaveReason::TimedOut)
+            .leave(NOW, relay.instant, &ghost.seat, LeaveReason::TimedOut)
             .is_none()
     );
     assert!(relay.rooms.set_budget(&ghost.seat, Some(1300), None).is_none());
-    assert!(relay.rooms.leave(NOW, &ada.seat, LeaveReason::TimedOut).is_some());
+    assert!(
+        relay
+            .rooms
+            .leave(NOW, relay.instant, &ada.seat, LeaveReason::TimedOut)
+            .is_some()
+    );
 }
 
 #[test]
 fn a_lost_members_address_is_held_for_a_minute_and_its_id_for_a_day() {
     let mut relay = Relay::new();
     let ada = relay.join(1, player(1)).unwrap();
-    relay.rooms.leave(NOW, &ada.seat, LeaveReason::TimedOut);
+    relay
+        .rooms
+        .leave(NOW, relay.instant, &ada.seat, LeaveReason::TimedOut);
     let at = |seconds| UnixTime(NOW.0 + seconds);
     let early = relay.join_at(at(59), 2, player(1)).unwrap_err();
     assert_eq!(early.reason, RejectReason::DuplicateMac);
     assert!(early.detail.contains("1 s"), "{}", early.detail);
     let thief = relay.join_at(at(60), 2, player(1)).unwrap();
     assert_ne!(thief.member.id, ada.member.id);
-    relay.rooms.leave(at(61), &thief.seat, LeaveReason::Goodbye);
+    relay
+        .rooms
+        .leave(at(61), relay.instant, &thief.seat, LeaveReason::Goodbye);
     let back = relay.join_at(at(86_399), 1, player(1)).unwrap();
     assert_eq!(back.member.id, ada.member.id);
 }
@@ -54,7 +63,9 @@ fn a_lost_members_address_is_held_for_a_minute_and_its_id_for_a_day() {
 fn who_says_goodbye_leaves_his_address_at_once() {
     let mut relay = Relay::new();
     let ada = relay.join(1, player(1)).unwrap();
-    relay.rooms.leave(NOW, &ada.seat, LeaveReason::Goodbye);
+    relay
+        .rooms
+        .leave(NOW, relay.instant, &ada.seat, LeaveReason::Goodbye);
     relay.join(2, player(1)).unwrap();
 }
 
@@ -75,7 +86,9 @@ fn a_restarted_relay_knows_everybody() {
 fn a_clock_that_was_set_back_holds_nothing_for_ever() {
     let mut relay = Relay::new();
     let ada = relay.join(1, player(1)).unwrap();
-    relay.rooms.leave(NOW, &ada.seat, LeaveReason::Goodbye);
+    relay
+        .rooms
+        .leave(NOW, relay.instant, &ada.seat, LeaveReason::Goodbye);
     let saved = relay.rooms.save();
     relay.rooms = Rooms::restore(RoomLimits::default(), saved, UnixTime(5));
     relay.rooms.expire(UnixTime(5 + 24 * 3600));
@@ -92,7 +105,9 @@ fn the_table_of_all_rooms_has_a_bound_too() {
             ..player(2)
         };
         let admission = relay.join(n, hello).unwrap();
-        relay.rooms.leave(NOW, &admission.seat, LeaveReason::Goodbye);
+        relay
+            .rooms
+            .leave(NOW, relay.instant, &admission.seat, LeaveReason::Goodbye);
     }
     let saved = relay.rooms.save();
     let remembered: usize = saved.rooms.iter().map(|room| room.members.len()).sum();
@@ -107,10 +122,14 @@ fn strangers_who_vanish_drive_nobody_out_of_a_room_who_is_about_to_come_back() {
         ..RoomLimits::default()
     });
     let ada = relay.join(1, player(1)).unwrap();
-    relay.rooms.leave(NOW, &ada.seat, LeaveReason::TimedOut);
+    relay
+        .rooms
+        .leave(NOW, relay.instant, &ada.seat, LeaveReason::TimedOut);
     for n in 2..9 {
         let admission = relay.join(n, player(n as u8)).unwrap();
-        relay.rooms.leave(NOW, &admission.seat, LeaveReason::TimedOut);
+        relay
+            .rooms
+            .leave(NOW, relay.instant, &admission.seat, LeaveReason::TimedOut);
     }
     let refused = relay.join(9, player(9)).unwrap_err();
     assert_eq!(refused.reason, RejectReason::RoomFull);
@@ -135,7 +154,7 @@ fn strangers_who_vanish_make_the_relay_forget_no_room_that_is_held() {
         let admission = relay.join(n, in_room(n)).unwrap();
         relay
             .rooms
-            .leave(NOW, &admission.seat, LeaveReason::ConnectionLost);
+            .leave(NOW, relay.instant, &admission.seat, LeaveReason::ConnectionLost);
         lost.push(admission.member);
     }
     let before = relay.rooms.save();
@@ -144,7 +163,9 @@ fn strangers_who_vanish_make_the_relay_forget_no_room_that_is_held() {
     assert_eq!(relay.rooms.save(), before);
     let back = relay.join(0, in_room(0)).unwrap();
     assert_eq!(back.member, lost[0]);
-    relay.rooms.leave(NOW, &back.seat, LeaveReason::Goodbye);
+    relay
+        .rooms
+        .leave(NOW, relay.instant, &back.seat, LeaveReason::Goodbye);
     // What a goodbye leaves behind holds nothing, and gives way.
     relay.join(8, in_room(8)).unwrap();
     assert!(
@@ -170,7 +191,9 @@ fn strangers_who_come_and_go_fill_nothing() {
             ..player(1)
         };
         let admission = relay.join(n, hello).unwrap();
-        relay.rooms.leave(NOW, &admission.seat, LeaveReason::Goodbye);
+        relay
+            .rooms
+            .leave(NOW, relay.instant, &admission.seat, LeaveReason::Goodbye);
     }
     let saved = relay.rooms.save();
     assert!(saved.rooms.len() <= 8);

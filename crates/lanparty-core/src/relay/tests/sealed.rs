@@ -48,6 +48,7 @@ impl Party {
             address: "192.0.2.1".parse().unwrap(),
             may_open: true,
             leg_budget: 1300,
+            clock: self.relay.instant,
         };
         self.relay.rooms.join(NOW, &mut self.relay.random, &join, handle)
     }
@@ -154,7 +155,10 @@ fn a_roster_outlives_an_empty_room_and_its_host() {
     assert!(ada.paper.is_none());
     party.take(&host, party.roster(1, &[&ada, &bob])).unwrap();
     for member in [&host, &ada, &bob] {
-        party.relay.rooms.leave(NOW, &member.seat, LeaveReason::TimedOut);
+        party
+            .relay
+            .rooms
+            .leave(NOW, party.relay.instant, &member.seat, LeaveReason::TimedOut);
     }
     let ada = party.player(1).unwrap();
     assert_eq!(
@@ -215,7 +219,10 @@ fn nobody_takes_an_address_that_the_roster_gives_to_another() {
     let host = party.gateway().unwrap();
     let ada = party.player(1).unwrap();
     party.take(&host, party.roster(1, &[&ada])).unwrap();
-    party.relay.rooms.leave(NOW, &ada.seat, LeaveReason::Goodbye);
+    party
+        .relay
+        .rooms
+        .leave(NOW, party.relay.instant, &ada.seat, LeaveReason::Goodbye);
     let thief = party.join_as(identity(9), 9, player(1)).unwrap_err();
     assert_eq!(thief.reason, RejectReason::DuplicateMac);
     party.player(1).unwrap();
@@ -279,6 +286,7 @@ fn who_may_not_open_rooms_joins_those_that_are_there() {
             address: "192.0.2.1".parse().unwrap(),
             may_open,
             leg_budget: 1300,
+            clock: relay.instant,
         };
         relay.rooms.join(NOW, &mut relay.random, &join, who)
     };
@@ -294,7 +302,9 @@ fn who_may_not_open_rooms_joins_those_that_are_there() {
     assert!(relay.rooms.save().rooms.is_empty());
     let host = ask(&mut relay, 1, &gateway(), true).unwrap();
     ask(&mut relay, 2, &player(2), false).unwrap();
-    relay.rooms.leave(NOW, &host.seat, LeaveReason::Goodbye);
+    relay
+        .rooms
+        .leave(NOW, relay.instant, &host.seat, LeaveReason::Goodbye);
     assert_eq!(
         refused(ask(&mut relay, 3, &gateway(), false)),
         RejectReason::TokenRequired
