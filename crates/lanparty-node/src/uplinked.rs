@@ -229,7 +229,7 @@ where
             self.session.measured(uplink.link.rtt());
             let stats = uplink.link.stats();
             self.node
-                .path_stats(now, uplink.id, stats.sent_packets, stats.lost_packets);
+                .path_stats(now, uplink.id, stats.eliciting_packets, stats.lost_packets);
             self.node.path_budget(now, uplink.id, uplink.link.budget());
             if self.ticks.is_multiple_of(STATS_EVERY) {
                 self.send_control(Message::Stats(self.node.counters().stats()));

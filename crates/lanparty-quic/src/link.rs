@@ -58,6 +58,9 @@ pub struct PathStats {
     /// Bytes that may be on their way at once.
     pub congestion_window: u64,
     pub sent_packets: u64,
+    /// Those among them that the other side has to acknowledge (RFC 9002, section 2), give or take a few: of no others a loss is
+    /// noticed. Who only receives sends thousands of the others.
+    pub eliciting_packets: u64,
     pub lost_packets: u64,
     pub congestion_events: u64,
     pub black_holes: u64,

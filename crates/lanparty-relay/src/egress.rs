@@ -115,7 +115,7 @@ impl Egress {
         let mut state = self.state.lock();
         state
             .copies
-            .note_stats(now, stats.sent_packets, stats.lost_packets);
+            .note_stats(now, stats.eliciting_packets, stats.lost_packets);
     }
 
     /// The connection has ended: empties the queue, and returns how many datagrams have not left it.

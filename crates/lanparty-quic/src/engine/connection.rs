@@ -322,11 +322,15 @@ impl Connection {
 
     fn stats(&self) -> PathStats {
         let stats = self.quic.stats();
+        let frames = &stats.frame_tx;
+        let eliciting = frames.datagram + frames.stream + frames.ping + frames.crypto;
         PathStats {
             rtt: stats.path.rtt,
             mtu: stats.path.current_mtu,
             congestion_window: stats.path.cwnd,
             sent_packets: stats.path.sent_packets,
+            // Several of these frames may share a packet.
+            eliciting_packets: eliciting.min(stats.path.sent_packets),
             lost_packets: stats.path.lost_packets,
             congestion_events: stats.path.congestion_events,
             black_holes: stats.path.black_holes_detected,
