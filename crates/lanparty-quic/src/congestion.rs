@@ -56,7 +56,7 @@ const START_SAMPLES: u32 = 8;
 const DEEPEST_CUT: f64 = 0.5;
 /// After loss beyond the usual.
 const LOSS_CUT: f64 = 0.8;
-/// How much more than usual may be lost in a round.
+/// How much more than usual may be lost.
 const LOSS_TOLERANCE: f64 = 0.05;
 /// The same beside others, between Reno's half and Cubic's 0.7 (RFC 9438) for one who carries several flows.
 const COMPETING_LOSS_CUT: f64 = 0.75;
@@ -178,7 +178,7 @@ impl DelayController {
     }
 
     fn end_round(&mut self, now: Instant, rtt: Duration, queue: Duration, target: Duration) {
-        let excess = self.losses.excess(self.round.lost_share());
+        let excess = self.losses.excess(&self.round, self.mtu);
         if let Some(look) = self.look {
             return self.look_on(now, look, queue, target);
         }
@@ -202,7 +202,10 @@ impl DelayController {
         match self.phase {
             Phase::Start => {}
             Phase::Steady => self.follow(rtt, queue, target),
-            Phase::Competing if self.round.lost_bytes > 0 => self.shrink(COMPETING_LOSS_CUT),
+            // Without a queue it is not the others who have filled one.
+            Phase::Competing if self.round.lost_bytes > 0 && queue > target => {
+                self.shrink(COMPETING_LOSS_CUT)
+            }
             Phase::Competing if self.round.limited => self.set(self.window + self.mtu),
             Phase::Competing => {}
         }

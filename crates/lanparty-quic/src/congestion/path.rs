@@ -4,8 +4,12 @@ use std::time::{Duration, Instant};
 
 /// A path may change under a connection; what was the smallest round-trip time then says nothing now.
 const MEMORY: Duration = Duration::from_secs(10);
-/// The weight of a new round in what is usually lost.
+/// The weight of a new judgement in what is usually lost.
 const LOSS_WEIGHT: f64 = 0.05;
+/// A share is a share of so many packets: of the dozen of a short round, one lost at random is a twelfth.
+const JUDGED: u64 = 100;
+/// So many lost ones among fewer are no chance.
+const CERTAIN: u64 = 8;
 
 /// The smallest round-trip time of the last five to ten seconds.
 #[derive(Debug, Clone)]
@@ -84,28 +88,29 @@ impl Round {
     pub fn acks_end(&mut self, in_flight: u64) {
         self.in_flight = self.in_flight.max(in_flight + std::mem::take(&mut self.acking));
     }
-
-    /// From 0 to 1.
-    pub fn lost_share(&self) -> f64 {
-        let all = self.acked_bytes + self.lost_bytes;
-        if all == 0 {
-            return 0.0;
-        }
-        self.lost_bytes as f64 / all as f64
-    }
 }
 
 /// What the path usually loses, whatever we send.
 #[derive(Debug, Clone, Default)]
 pub struct Losses {
     usual: f64,
+    /// Bytes of the rounds that are not judged yet.
+    acked: u64,
+    lost: u64,
 }
 
 impl Losses {
-    /// Takes a round's loss in, and returns how much more than usual that was.
-    pub fn excess(&mut self, share: f64) -> f64 {
-        let excess = share - self.usual;
+    /// Takes a round's loss in, and returns how much more than usual was lost as soon as that can be told: 0 until then.
+    pub fn excess(&mut self, round: &Round, mtu: u64) -> f64 {
+        self.acked += round.acked_bytes;
+        self.lost += round.lost_bytes;
+        let all = self.acked + self.lost;
+        if all < JUDGED * mtu && self.lost < CERTAIN * mtu {
+            return 0.0;
+        }
+        let excess = self.lost as f64 / all as f64 - self.usual;
         self.usual += LOSS_WEIGHT * excess;
+        (self.acked, self.lost) = (0, 0);
         excess
     }
 }

@@ -11,6 +11,8 @@ const STEP: Duration = Duration::from_micros(50);
 /// A receiver acknowledges after so many packets, or after so long.
 const ACK_EVERY: usize = 20;
 const ACK_DELAY: Duration = Duration::from_millis(2);
+/// What is not acknowledged after so long is lost, also if nothing follows it.
+const TIMEOUT: Duration = Duration::from_millis(400);
 
 #[test]
 fn fills_a_slow_uplink_without_a_queue() {
@@ -48,6 +50,46 @@ fn random_loss_takes_little() {
     link.run(ms(10_000));
     let seen = link.seen(us);
     assert!(seen.share >= 0.8, "{seen:?}");
+}
+
+#[test]
+fn one_packet_of_a_short_round_is_lost_at_random() {
+    let start = Instant::now();
+    let mut controller = DelayController::new(start, MTU as u16);
+    controller.phase = Phase::Steady;
+    let mut now = start;
+    for round in 0..100 {
+        let sent = now;
+        now += ms(3);
+        // A dozen packets; in every fourth round one is lost.
+        if round % 4 == 0 {
+            controller.lost(now, MTU, false);
+        }
+        for _ in 0..12 {
+            controller.acked(now, sent, MTU, false);
+        }
+        controller.acks_end(now, 12 * MTU);
+        assert!(
+            controller.window >= INITIAL * MTU,
+            "round {round}: {controller:?}"
+        );
+    }
+}
+
+#[test]
+fn random_loss_on_a_near_path_leaves_tcp_inside_what_it_would_have_alone() {
+    let delivered = |sender: fn(Instant) -> Sender| {
+        let mut link = Link::new(mbit(500), ms(1), ms(100));
+        link.loss = 0.02;
+        let sender = link.join(sender(link.now));
+        link.run(ms(2000));
+        link.forget();
+        link.run(ms(20_000));
+        link.seen(sender).share
+    };
+    let alone = delivered(|_| Sender::reno());
+    let inside = delivered(Sender::reno_inside);
+    assert!(inside >= 0.9 * alone, "{inside} of {alone}");
 }
 
 #[test]
@@ -160,13 +202,10 @@ struct Packet {
     sent: Instant,
 }
 
-enum Control {
-    Ours(Box<DelayController>),
-    Reno { window: f64, cut_at: u64 },
-}
-
+/// What decides how much a sender has on its way: our controller, a TCP, or a TCP inside a tunnel of ours.
 struct Sender {
-    control: Control,
+    ours: Option<Box<DelayController>>,
+    reno: Option<Reno>,
     next: u64,
     in_flight: VecDeque<(u64, Instant)>,
     /// Arrived, and not yet acknowledged.
@@ -197,21 +236,45 @@ struct Link {
     since: Instant,
 }
 
+/// Congestion control that knows only losses (RFC 5681).
+struct Reno {
+    /// In packets.
+    window: f64,
+    /// Losses of packets before this one belong to the last cut.
+    cut_at: u64,
+}
+
+impl Reno {
+    const NEW: Reno = Reno {
+        window: 10.0,
+        cut_at: 0,
+    };
+
+    fn lost(&mut self, number: u64, next: u64) {
+        if number >= self.cut_at {
+            self.window = (self.window / 2.0).max(2.0);
+            self.cut_at = next;
+        }
+    }
+}
+
 impl Sender {
     fn ours(now: Instant) -> Sender {
-        Sender::new(Control::Ours(Box::new(DelayController::new(now, MTU as u16))))
+        Sender::new(Some(now), None)
     }
 
     fn reno() -> Sender {
-        Sender::new(Control::Reno {
-            window: 10.0,
-            cut_at: 0,
-        })
+        Sender::new(None, Some(Reno::NEW))
     }
 
-    fn new(control: Control) -> Sender {
+    fn reno_inside(now: Instant) -> Sender {
+        Sender::new(Some(now), Some(Reno::NEW))
+    }
+
+    fn new(ours: Option<Instant>, reno: Option<Reno>) -> Sender {
         Sender {
-            control,
+            ours: ours.map(|now| Box::new(DelayController::new(now, MTU as u16))),
+            reno,
             next: 0,
             in_flight: VecDeque::new(),
             unacked: Vec::new(),
@@ -223,10 +286,15 @@ impl Sender {
     }
 
     fn window(&self) -> u64 {
-        match &self.control {
-            Control::Ours(controller) => controller.window,
-            Control::Reno { window, .. } => (*window * MTU as f64) as u64,
-        }
+        let ours = self.ours.as_ref().map_or(u64::MAX, |ours| ours.window);
+        ours.min(self.wanted())
+    }
+
+    /// What would be on its way without our controller.
+    fn wanted(&self) -> u64 {
+        self.reno
+            .as_ref()
+            .map_or(u64::MAX, |reno| (reno.window * MTU as f64) as u64)
     }
 
     fn acked(&mut self, now: Instant, numbers: &[u64]) {
@@ -238,30 +306,34 @@ impl Sender {
             let Some((_, sent)) = self.in_flight.remove(at) else {
                 continue;
             };
-            match &mut self.control {
-                Control::Ours(controller) => controller.acked(now, sent, MTU, false),
-                Control::Reno { window, .. } => *window += 1.0 / *window,
+            let app_limited = self.wanted() <= self.ours.as_ref().map_or(0, |ours| ours.window);
+            if let Some(ours) = &mut self.ours {
+                ours.acked(now, sent, MTU, app_limited);
+            }
+            if let Some(reno) = &mut self.reno {
+                reno.window += 1.0 / reno.window;
             }
         }
-        if let Control::Ours(controller) = &mut self.control {
-            controller.acks_end(now, self.in_flight.len() as u64 * MTU);
+        if let Some(ours) = &mut self.ours {
+            ours.acks_end(now, self.in_flight.len() as u64 * MTU);
         }
+        self.give_up(now, |number, _| number + 3 <= largest);
+    }
+
+    /// The oldest packets are lost, as far as `is_lost` says so of their number and the time they were sent.
+    fn give_up(&mut self, now: Instant, is_lost: impl Fn(u64, Instant) -> bool) {
         let mut lost = 0;
-        while let Some(&(number, _)) = self.in_flight.front() {
-            if number + 3 > largest {
-                break;
-            }
+        while let Some(&(number, sent)) = self.in_flight.front()
+            && is_lost(number, sent)
+        {
             self.in_flight.pop_front();
             lost += MTU;
-            if let Control::Reno { window, cut_at } = &mut self.control
-                && number >= *cut_at
-            {
-                *window = (*window / 2.0).max(2.0);
-                *cut_at = self.next;
+            if let Some(reno) = &mut self.reno {
+                reno.lost(number, self.next);
             }
         }
-        if let (Control::Ours(controller), 1..) = (&mut self.control, lost) {
-            controller.lost(now, lost, false);
+        if let (Some(ours), 1..) = (&mut self.ours, lost) {
+            ours.lost(now, lost, false);
         }
     }
 }
@@ -306,6 +378,8 @@ impl Link {
     fn send(&mut self) {
         let bound = (self.rate as f64 * self.bound.as_secs_f64()) as usize / MTU as usize;
         for (index, sender) in self.senders.iter_mut().enumerate() {
+            let now = self.now;
+            sender.give_up(now, |_, sent| now - sent >= TIMEOUT);
             while !sender.stopped && sender.in_flight.len() as u64 * MTU + MTU < sender.window() {
                 sender.in_flight.push_back((sender.next, self.now));
                 let packet = Packet {
