@@ -18,14 +18,22 @@
 //! An endpoint queues frames here and numbers them when they leave; the relay has one of these per target and queues
 //! datagrams. Every step takes the same time however much waits, and nothing is allocated per packet.
 
+mod bounds;
+mod flow_id;
 mod pace;
 mod packets;
+mod sizes;
 mod table;
+mod turns;
 
 use std::time::{Duration, Instant};
 
-use lanparty_wire::{Class, Destination, MemberId};
+use lanparty_wire::Class;
 
+pub use self::{
+    bounds::{Bound, Bounds},
+    flow_id::FlowId,
+};
 use self::{
     pace::Pace,
     packets::{Chain, Packets, Taken},
@@ -43,76 +51,6 @@ pub const INTERACTIVE_BACKLOG: u32 = 8 * 1024;
 pub const MAX_AGE: Duration = Duration::from_secs(1);
 /// What a flow may send in its turn: one full frame.
 const QUANTUM: i32 = 1514;
-
-/// The most that one class may queue.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Bound {
-    pub packets: usize,
-    pub bytes: usize,
-}
-
-/// The bounds of all classes, by `class as usize`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Bounds(pub [Bound; Class::COUNT]);
-
-impl Default for Bounds {
-    /// Bulk holds 100 ms at 150 Mbit/s, which is what one TCP flow needs to fill such a path; the others hold what nobody would
-    /// still want if it waited longer.
-    fn default() -> Bounds {
-        let bound = |packets, kib: usize| Bound {
-            packets,
-            bytes: kib * 1024,
-        };
-        let mut bounds = [bound(0, 0); Class::COUNT];
-        bounds[Class::Bulk as usize] = bound(2048, 2048);
-        bounds[Class::Chatter as usize] = bound(256, 128);
-        bounds[Class::Interactive as usize] = bound(1024, 512);
-        bounds[Class::Neighbor as usize] = bound(256, 64);
-        Bounds(bounds)
-    }
-}
-
-/// Which packets must stay in order, and whose share they take.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct FlowId {
-    /// 24 bits.
-    key: u32,
-    member: u16,
-}
-
-impl FlowId {
-    /// A flow of a member's, where packets of several members share a queue: each member has one share.
-    pub fn of(source: MemberId, flow: u8) -> FlowId {
-        FlowId {
-            key: u32::from(source.value()) << 8 | u32::from(flow),
-            member: source.value(),
-        }
-    }
-
-    /// A flow of our own to a destination: each destination has one share.
-    pub fn to(destination: Destination, flow: u16) -> FlowId {
-        FlowId {
-            key: u32::from(flow),
-            member: destination.to_wire(),
-        }
-    }
-
-    /// A number for tables of flows that may share their entries.
-    pub(crate) fn spread(self) -> usize {
-        let mixed = (self.key ^ u32::from(self.member)).wrapping_mul(0x9e37_79b9);
-        (mixed >> 16) as usize
-    }
-
-    /// Interactive and bulk packets of a flow are one queue; the other classes keep their order for themselves.
-    fn lane(self, class: Class) -> u32 {
-        let lane = match class {
-            Class::Bulk | Class::Interactive => 0,
-            Class::Chatter => 1,
-            Class::Neighbor => 2,
-        };
-        lane << 24 | self.key
-    }
-}
 
 /// The queue of one path, or of one target.
 #[derive(Debug)]
@@ -354,34 +292,6 @@ impl<T> Scheduler<T> {
         }
     }
 
-    /// The class that has earned a turn, else the most urgent that has something.
-    fn next_class(&self) -> Option<Class> {
-        let waiting = |class: &Class| self.queue(*class).packets > 0;
-        let due = |class: &Class| self.queue(*class).passed_over >= PASS_OVER;
-        let mut by_urgency = Class::BY_URGENCY.into_iter().filter(waiting);
-        let first = by_urgency.next()?;
-        Some(by_urgency.find(due).unwrap_or(first))
-    }
-
-    /// Who is next, by deficit round robin among members and then among the member's flows. Whose turn it is stays in front
-    /// until it has spent what it had.
-    fn next_flow(&mut self, class: Class) -> Option<u32> {
-        let queue = &mut self.classes[class as usize];
-        if queue.members == NONE {
-            return None;
-        }
-        while self.members[queue.members].deficit <= 0 {
-            self.members[queue.members].deficit += QUANTUM;
-            self.members.rotate(&mut queue.members);
-        }
-        let member = &mut self.members[queue.members];
-        while self.flows[member.flows].deficit <= 0 {
-            self.flows[member.flows].deficit += QUANTUM;
-            self.flows.rotate(&mut member.flows);
-        }
-        Some(member.flows)
-    }
-
     /// Takes a flow's oldest packet; the flow may have none then.
     fn take_head(&mut self, flow: u32) -> Option<Taken<T>> {
         let entry = &mut self.flows[flow];
@@ -412,24 +322,6 @@ impl<T> Scheduler<T> {
         }
     }
 
-    /// A packet of a flow goes: its flow and its member have spent, and the less urgent classes have been passed over.
-    fn charge(&mut self, class: Class, flow: u32, bytes: u32) {
-        let entry = &mut self.flows[flow];
-        entry.deficit -= bytes as i32;
-        self.members[entry.member].deficit -= bytes as i32;
-        let bytes = bytes as usize;
-        for other in Class::BY_URGENCY {
-            let queue = &mut self.classes[other as usize];
-            if other == class {
-                queue.passed_over = queue.passed_over.saturating_sub(SHARE * bytes);
-            } else if queue.packets == 0 {
-                queue.passed_over = 0;
-            } else if other < class {
-                queue.passed_over += bytes;
-            }
-        }
-    }
-
     /// Forgets a flow that has nothing left.
     fn settle(&mut self, flow: u32) {
         if !self.flows[flow].chain.is_empty() {
@@ -447,67 +339,6 @@ impl<T> Scheduler<T> {
         if self.flows.capacity() > packets::KEEP {
             self.flows.clear();
             self.members.clear();
-        }
-    }
-
-    fn drop_from_fattest(&mut self, class: Class) -> Option<T> {
-        let flow = match self.fattest(class) {
-            Some(flow) => flow,
-            None => self.next_flow(class)?,
-        };
-        let taken = self.take_head(flow)?;
-        self.settle(flow);
-        Some(taken.item)
-    }
-
-    /// The fattest flow of the fattest member, if what is remembered of them still holds.
-    fn fattest(&self, class: Class) -> Option<u32> {
-        let fattest = self.queue(class).fattest;
-        let member = self
-            .members
-            .get(fattest)
-            .filter(|member| member.class == class && member.bytes > 0)?;
-        let is_its = |flow: &Flow| flow.member == fattest && flow.class == class && !flow.chain.is_empty();
-        let remembered = self.flows.get(member.fattest).is_some_and(is_its);
-        Some(if remembered { member.fattest } else { member.flows })
-    }
-
-    /// A flow has more waiting than before; the chain knows already.
-    fn grow(&mut self, flow: u32, packets: u32, bytes: u32) {
-        let Flow { class, member, .. } = self.flows[flow];
-        let queue = &mut self.classes[class as usize];
-        queue.packets += packets as usize;
-        queue.bytes += bytes as usize;
-        self.members[member].bytes += bytes;
-        self.note_size(flow);
-    }
-
-    /// A flow has less waiting than before; the chain knows already, where the flow stays.
-    fn shrink(&mut self, flow: u32, packets: u32, bytes: u32) {
-        let Flow { class, member, .. } = self.flows[flow];
-        let queue = &mut self.classes[class as usize];
-        queue.packets -= packets as usize;
-        queue.bytes -= bytes as usize;
-        self.members[member].bytes -= bytes;
-        self.note_size(flow);
-    }
-
-    fn note_size(&mut self, flow: u32) {
-        let Flow {
-            class, member, chain, ..
-        } = self.flows[flow];
-        let Member { bytes, fattest, .. } = self.members[member];
-        let most = self.flows.get(fattest).filter(|other| other.member == member);
-        if most.is_none_or(|other| chain.bytes >= other.chain.bytes) {
-            self.members[member].fattest = flow;
-        }
-        let queue = &mut self.classes[class as usize];
-        let most = self
-            .members
-            .get(queue.fattest)
-            .filter(|other| other.class == class);
-        if most.is_none_or(|other| bytes >= other.bytes) {
-            queue.fattest = member;
         }
     }
 }

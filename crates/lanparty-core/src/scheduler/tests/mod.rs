@@ -1,3 +1,12 @@
+//! What the scheduler promises, in virtual time, and which test shows it:
+//!
+//! * nobody starves: `a_flood_of_the_urgent_starves_nobody`, `a_class_that_waits_gets_a_tenth_whatever_its_packets_are`;
+//! * each class waits for a bounded time: `an_urgent_packet_waits_for_one_frame_of_each_other_class_at_most`, the bound for the others in
+//!   `a_flood_of_the_urgent_starves_nobody`, and in time on a leg `queues::a_players_packets_leave_within_the_time_of_few_frames`;
+//! * the order within a flow: `nothing_is_lost_doubled_or_reordered_within_a_flow`, `a_flow_that_changes_its_class_does_not_overtake_itself`;
+//! * a flooder and a player share fairly: `queues::a_player_waits_for_one_frame_beside_a_flood_and_a_copy`,
+//!   `what_a_member_sends_in_many_flows_takes_no_more_than_its_share`, `queues::greedy_senders_share_alike_whatever_their_round_trips`.
+
 mod queues;
 
 use std::{
@@ -6,6 +15,8 @@ use std::{
 };
 
 use proptest::prelude::*;
+
+use lanparty_wire::{Destination, MemberId};
 
 use super::*;
 
