@@ -12,7 +12,7 @@ use lanparty_wire::{
 
 use crate::{
     status::{
-        Admission, Dhcp, EndpointStatus, GatewayStatus, InterfaceStatus, MemberStatus, RelayLink,
+        Admission, Dhcp, EndpointStatus, GatewayStatus, InterfaceStatus, MemberStatus, Redundancy, RelayLink,
         RelayStatus, Status, Traffic, printable,
     },
     story::{Flow, whole_ms},
@@ -88,6 +88,9 @@ impl Page {
                 format_args!("{pinned} {carrier}{}", reason.collect::<String>()),
             );
         }
+        if let Some(redundancy) = &endpoint.redundancy {
+            self.line("Redundancy", redundant(redundancy));
+        }
         // A LAN gateway is its own.
         if endpoint.mac.is_some() {
             self.line(
@@ -157,7 +160,13 @@ impl Page {
         if (traffic.duplicates_out, traffic.duplicates_in) != (0, 0) {
             self.line(
                 "Copies",
-                format_args!("{} out, {} in", traffic.duplicates_out, traffic.duplicates_in),
+                format_args!(
+                    "{} out ({}, {:.1} % of all bytes out), {} in",
+                    traffic.duplicates_out,
+                    bytes(traffic.duplicate_bytes_out),
+                    traffic.duplicate_bytes_out as f64 * 100.0 / traffic.bytes_out.max(1) as f64,
+                    traffic.duplicates_in
+                ),
             );
         }
     }
@@ -253,6 +262,19 @@ fn gateway(gateway: &GatewayStatus) -> String {
         Some(false) => ", the host's LAN cable is out",
     };
     format!("member {}{name}{latency}{cable}", gateway.member)
+}
+
+fn redundant(redundancy: &Redundancy) -> String {
+    let does = if redundancy.active {
+        "small packets are sent twice"
+    } else {
+        "small packets are sent once"
+    };
+    format!(
+        "{}, {does}; the way to the relay loses {:.1} % of packets",
+        printable_line(&redundancy.mode),
+        redundancy.loss_percent
+    )
 }
 
 /// Why there is none.

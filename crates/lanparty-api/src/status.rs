@@ -102,6 +102,8 @@ pub struct Traffic {
     pub bytes_in: u64,
     /// Second copies of urgent datagrams, among the datagrams: what a leg's losses cost.
     pub duplicates_out: u64,
+    /// Bytes of these, among the bytes out.
+    pub duplicate_bytes_out: u64,
     /// Copies that came beside the first.
     pub duplicates_in: u64,
 }
@@ -153,6 +155,9 @@ pub struct EndpointStatus {
     /// `None` where nothing has to be pinned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<RouteStatus>,
+    /// Second copies on the way to the relay; what they cost is in the traffic. `None` until it was first reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redundancy: Option<Redundancy>,
     /// The room's LAN gateway; `None` while there is none, and on the LAN gateway itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<GatewayStatus>,
@@ -192,6 +197,7 @@ impl EndpointStatus {
             default_route_offered: false,
             warnings: Vec::new(),
             route: None,
+            redundancy: None,
             gateway: None,
             on_duty: None,
             broadcast: BroadcastFlow::default(),
@@ -356,6 +362,17 @@ pub struct RouteStatus {
     /// The interface that carries the connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
+}
+
+/// Whether small urgent packets are sent twice, and why.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Redundancy {
+    /// What was asked for: `auto`, `off` or `on`.
+    pub mode: String,
+    /// True while copies are sent.
+    pub active: bool,
+    /// What the way to the relay has lost a short while ago, in percent of packets.
+    pub loss_percent: f64,
 }
 
 /// The room's LAN gateway as another member sees it.

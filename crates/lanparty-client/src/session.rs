@@ -149,6 +149,8 @@ fn endpoint_config(
         },
         limits: Limits::default(),
         lan: LanConfig::default(),
+        redundancy: party.redundancy,
+        udp_offload: party.udp_offload,
         avoid_interfaces,
     }
 }

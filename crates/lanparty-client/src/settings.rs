@@ -7,8 +7,9 @@ use lanparty_api::{
     cli::{CommonArgs, EXIT_CODES_HELP, ExitCode, Failure, SaveDiscoveryArgs, StatusArgs},
     layer,
 };
+use lanparty_core::redundancy::Mode;
 use lanparty_node::DEFAULT_RECORDING;
-use lanparty_quic::Pin;
+use lanparty_quic::{Pin, SegmentationOffload};
 use lanparty_wire::{Mac, RelayAddress, RoomCode, ShortCodeError, mtu};
 use serde::{Deserialize, Deserializer, de::Error};
 
@@ -117,6 +118,12 @@ pub struct Settings {
     /// How large the file may become; what comes later is left out [default: 268435456]
     #[arg(long, value_name = "BYTES", env = "LANPARTY_PCAP_LIMIT")]
     pub pcap_limit: Option<u64>,
+    /// Whether small urgent packets are sent twice: auto (while the line loses packets), off or on [default: auto]
+    #[arg(long, value_name = "auto|off|on", env = "LANPARTY_REDUNDANCY")]
+    pub redundancy: Option<Mode>,
+    /// Whether the kernel cuts and joins trains of UDP packets (GSO and GRO): auto (where a test at the start finds it sound), on or off [default: auto]
+    #[arg(long, value_name = "auto|on|off", env = "LANPARTY_UDP_OFFLOAD")]
+    pub udp_offload: Option<SegmentationOffload>,
 }
 
 layer!(Settings {
@@ -134,6 +141,8 @@ layer!(Settings {
     mtu,
     pcap,
     pcap_limit,
+    redundancy,
+    udp_offload,
 });
 
 /// Settings with nothing missing.
@@ -151,6 +160,8 @@ pub struct Party {
     pub mtu: u16,
     /// Where everything that passes by is written, and at most how many bytes of it.
     pub recording: Option<(PathBuf, u64)>,
+    pub redundancy: Mode,
+    pub udp_offload: SegmentationOffload,
 }
 
 impl Settings {
@@ -214,6 +225,8 @@ impl Settings {
             recording: self
                 .pcap
                 .map(|path| (path, self.pcap_limit.unwrap_or(DEFAULT_RECORDING))),
+            redundancy: self.redundancy.unwrap_or_default(),
+            udp_offload: self.udp_offload.unwrap_or_default(),
         })
     }
 }
@@ -248,7 +261,8 @@ mod tests {
     #[test]
     fn every_flag_of_the_scripts_is_there() {
         let line = "lanparty-client --relay h:1 --room abc --relay-ca-cert f --server-name n --tap-name t0 \
-                    --virtual-mac 02:00:00:00:00:07 --mtu 1200 --dhcp --name ada --state-dir d --log-format json -v";
+                    --virtual-mac 02:00:00:00:00:07 --mtu 1200 --dhcp --name ada --state-dir d --log-format json -v \
+                    --redundancy on --udp-offload off";
         let party = settings(line).complete().unwrap();
         assert_eq!(
             (
@@ -261,6 +275,10 @@ mod tests {
         );
         assert_eq!((party.tap.as_str(), party.name.as_str()), ("t0", "ada"));
         assert_eq!(party.virtual_mac, Some(Mac([2, 0, 0, 0, 0, 7])));
+        assert_eq!(
+            (party.redundancy, party.udp_offload),
+            (Mode::Always, SegmentationOffload::Off)
+        );
     }
 
     #[test]

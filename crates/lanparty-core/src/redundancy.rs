@@ -47,6 +47,7 @@ pub enum Mode {
     #[default]
     Auto,
     Off,
+    #[serde(alias = "on")]
     Always,
 }
 
@@ -57,15 +58,25 @@ impl std::str::FromStr for Mode {
         match text {
             "auto" => Ok(Mode::Auto),
             "off" => Ok(Mode::Off),
-            "always" => Ok(Mode::Always),
+            "on" | "always" => Ok(Mode::Always),
             _ => Err(UnknownMode),
         }
     }
 }
 
+impl std::fmt::Display for Mode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Mode::Auto => "auto",
+            Mode::Off => "off",
+            Mode::Always => "on",
+        })
+    }
+}
+
 /// A word that is no [`Mode`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("redundancy is one of auto, off and always")]
+#[error("redundancy is one of auto, off and on")]
 pub struct UnknownMode;
 
 /// The copies of one leg; `T` is a datagram.
@@ -113,6 +124,10 @@ impl<T: Clone> Redundancy<T> {
 
     pub fn set_mode(&mut self, mode: Mode) {
         self.mode = mode;
+    }
+
+    pub fn mode(&self) -> Mode {
+        self.mode
     }
 
     /// The leg is another one now: what was measured and what waits is forgotten.

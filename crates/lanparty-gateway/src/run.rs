@@ -114,6 +114,8 @@ pub fn run(common: &CommonArgs, settings: Settings, state_dir: &Path) -> Result<
             tag: wanted_room.tag(),
             standbys: settings.standby.unwrap_or_default(),
         },
+        redundancy: settings.redundancy.unwrap_or_default(),
+        udp_offload: settings.udp_offload.unwrap_or_default(),
         avoid_interfaces: Vec::new(),
     };
     say(&format!("This LAN gateway's identity is {own}"));

@@ -7,8 +7,8 @@ use lanparty_api::{
     cli::{CommonArgs, EXIT_CODES_HELP, ExitCode, Failure, SaveDiscoveryArgs, StatusArgs},
     layer,
 };
-use lanparty_core::{guard::Limits, lan::addresses::Addresses};
-use lanparty_quic::Pin;
+use lanparty_core::{guard::Limits, lan::addresses::Addresses, redundancy::Mode};
+use lanparty_quic::{Pin, SegmentationOffload};
 use lanparty_wire::{PeerId, RelayAddress, RelayToken, RoomCode, mtu};
 use serde::Deserialize;
 
@@ -154,6 +154,12 @@ pub struct Settings {
     /// How large the file may become; what comes later is left out [default: 268435456]
     #[arg(long, value_name = "BYTES", env = "LANPARTY_PCAP_LIMIT")]
     pub pcap_limit: Option<u64>,
+    /// Whether small urgent packets are sent twice: auto (while the line loses packets), off or on [default: auto]
+    #[arg(long, value_name = "auto|off|on", env = "LANPARTY_REDUNDANCY")]
+    pub redundancy: Option<Mode>,
+    /// Whether the kernel cuts and joins trains of UDP packets (GSO and GRO): auto (where a test at the start finds it sound), on or off [default: auto]
+    #[arg(long, value_name = "auto|on|off", env = "LANPARTY_UDP_OFFLOAD")]
+    pub udp_offload: Option<SegmentationOffload>,
     /// What each remote member may send to the LAN, by class
     #[arg(skip)]
     pub limits: Option<Limits>,
@@ -179,6 +185,8 @@ layer!(Settings {
     standby,
     pcap,
     pcap_limit,
+    redundancy,
+    udp_offload,
     limits
 });
 

@@ -1,7 +1,7 @@
 //! What an endpoint is told at its start.
 
-use lanparty_core::{guard::Limits, lan::LanConfig};
-use lanparty_quic::{Identity, Trust};
+use lanparty_core::{guard::Limits, lan::LanConfig, redundancy};
+use lanparty_quic::{Identity, SegmentationOffload, Trust};
 use lanparty_wire::{Mac, RelayAddress, RelayToken, RoomId, control::Role};
 
 /// Everything that an endpoint needs to know.
@@ -25,6 +25,10 @@ pub struct EndpointConfig {
     pub limits: Limits,
     /// What the host wants of a LAN gateway; means nothing to a client.
     pub lan: LanConfig,
+    /// When small urgent packets are sent twice.
+    pub redundancy: redundancy::Mode,
+    /// Whether the kernel cuts and joins trains of UDP packets.
+    pub udp_offload: SegmentationOffload,
     /// Interfaces that must never carry the relay's connection, because their frames go through it. If there is any, the
     /// socket is bound to the physical interface that leads to the relay.
     pub avoid_interfaces: Vec<String>,

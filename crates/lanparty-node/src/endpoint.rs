@@ -145,9 +145,11 @@ where
         .map(|sealed| sealed::prepare(&config, sealed))
         .transpose()?;
     let lan = config.lan.clone();
+    let redundancy = config.redundancy;
     let uplinks = Uplinks::new(config, rand::random()).map_err(EndpointError::Untrusted)?;
     let mut node = Node::new(node, now);
     node.set_lan(lan);
+    node.set_redundancy(redundancy);
     let (node, sealed) = match sealed {
         Some((sealing, sealed)) => (node.sealed(&sealing, now), Some(sealed)),
         None => (node, None),

@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use lanparty_api::{
     Status,
-    status::{Admission, BroadcastFlow, EndpointStatus, GatewayStatus, MemberStatus, RouteStatus, Traffic},
+    status::{
+        Admission, BroadcastFlow, EndpointStatus, GatewayStatus, MemberStatus, Redundancy, RouteStatus,
+        Traffic,
+    },
 };
 use lanparty_core::node::{Counters, Node};
 use lanparty_quic::{Link, TrustOutcome};
@@ -65,6 +68,12 @@ pub(crate) fn update(status: &mut Status, moment: Moment<'_>) {
     endpoint.sealed = moment.sealed;
     endpoint.admission = moment.admission;
     endpoint.route = moment.route;
+    let (loss, active) = moment.node.loss();
+    endpoint.redundancy = moment.link.map(|_| Redundancy {
+        mode: moment.node.redundancy().to_string(),
+        active,
+        loss_percent: (loss * 1000.0).round() / 10.0,
+    });
     if !up {
         endpoint.mode = None;
     }
@@ -86,6 +95,7 @@ fn traffic(counters: &Counters) -> Traffic {
         bytes_out: counters.bytes_out,
         bytes_in: counters.bytes_in,
         duplicates_out: counters.duplicates_out,
+        duplicate_bytes_out: counters.duplicate_bytes_out,
         duplicates_in: counters.duplicates_in,
     }
 }

@@ -125,7 +125,10 @@ impl Uplinks {
             capabilities: Vec::new(),
             software: config.software,
         };
-        let dialer = Dialer::new(DialConfig::new(config.identity, config.trust, config.relay))?;
+        let dialer = Dialer::new(DialConfig {
+            segmentation_offload: config.udp_offload,
+            ..DialConfig::new(config.identity, config.trust, config.relay)
+        })?;
         Ok(Uplinks {
             dialer,
             hello,

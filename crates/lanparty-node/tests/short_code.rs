@@ -13,6 +13,7 @@ use lanparty_core::{
     admission::{Host, HostConfig, HostState, Reception, ReceptionOutput, Venue},
     guard::Limits,
     lan::LanConfig,
+    redundancy,
     seal::IdentityKey,
 };
 use lanparty_node::{EndpointConfig, EndpointError, redeem};
@@ -272,6 +273,8 @@ fn newcomer(relay: &str, store: PathBuf) -> EndpointConfig {
         },
         limits: Limits::default(),
         lan: LanConfig::default(),
+        redundancy: redundancy::Mode::Auto,
+        udp_offload: SegmentationOffload::Auto,
         avoid_interfaces: Vec::new(),
     }
 }

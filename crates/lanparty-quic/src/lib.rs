@@ -23,7 +23,7 @@ mod verify;
 
 pub use control::{ControlReceiver, ControlSender, RecvError, SendError};
 pub use dial::{DialConfig, DialError, Dialer, Path};
-pub use engine::{Engine, LinkId, Packet, SegmentationOffload, Traffic};
+pub use engine::{Engine, LinkId, Packet, SegmentationOffload, Traffic, UnknownOffload};
 pub use identity::{Identity, IdentityError};
 pub use lanparty_wire::{Pin, PinError};
 pub use link::{Link, PathClosed, PathStats};

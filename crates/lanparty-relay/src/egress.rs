@@ -30,6 +30,8 @@ pub struct Sent {
     pub bytes: u64,
     /// Second copies, among the datagrams.
     pub duplicates: u64,
+    /// Bytes of these.
+    pub duplicate_bytes: u64,
     pub drops: DropCounters,
 }
 
@@ -166,6 +168,7 @@ impl State {
         } = self;
         if let Some(copy) = copies.poll(now) {
             sent.duplicates += 1;
+            sent.duplicate_bytes += copy.len() as u64;
             return Some(copy);
         }
         let late = |_| sent.drops.count(DropReason::QueueDelay);

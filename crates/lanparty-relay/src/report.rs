@@ -138,6 +138,7 @@ impl Books {
             bytes_out: sent.bytes,
             duplicates_in: received.duplicates.load(Ordering::Relaxed),
             duplicates_out: sent.duplicates,
+            duplicate_bytes_out: sent.duplicate_bytes,
             ..Traffic::default()
         };
         let book = self.members.entry((room.clone(), described.id)).or_default();
@@ -194,5 +195,6 @@ fn add(sum: &mut (Traffic, DropCounters), part: &(Traffic, DropCounters)) {
     sum.0.bytes_out += part.0.bytes_out;
     sum.0.duplicates_in += part.0.duplicates_in;
     sum.0.duplicates_out += part.0.duplicates_out;
+    sum.0.duplicate_bytes_out += part.0.duplicate_bytes_out;
     sum.1.merge(&part.1);
 }

@@ -12,6 +12,7 @@ use lanparty_core::{
     redundancy::Mode,
     relay::{IngressConfig, RoomLimits},
 };
+use lanparty_quic::SegmentationOffload;
 use lanparty_wire::{DEFAULT_RELAY_PORT, ListenAddress, mtu};
 use serde::Deserialize;
 
@@ -107,9 +108,12 @@ pub struct Settings {
     /// (1 below four, 8 at most) [default: auto]
     #[arg(long, value_name = "N|auto", env = "LANPARTY_SOCKETS")]
     pub sockets: Option<SocketCount>,
-    /// Whether small urgent packets are sent twice to a member: auto (while its line loses packets), off or always [default: auto]
-    #[arg(long, value_name = "auto|off|always", env = "LANPARTY_REDUNDANCY")]
+    /// Whether small urgent packets are sent twice to a member: auto (while its line loses packets), off or on [default: auto]
+    #[arg(long, value_name = "auto|off|on", env = "LANPARTY_REDUNDANCY")]
     pub redundancy: Option<Mode>,
+    /// Whether the kernel cuts and joins trains of UDP packets (GSO and GRO): auto (where a test at the start finds it sound), on or off [default: auto]
+    #[arg(long, value_name = "auto|on|off", env = "LANPARTY_UDP_OFFLOAD")]
+    pub udp_offload: Option<SegmentationOffload>,
     /// Members in one room [default: 64]
     #[arg(long, value_name = "N", env = "LANPARTY_MAX_MEMBERS", value_parser = clap::value_parser!(u16).range(2..=i64::from(MOST_MEMBERS)))]
     pub max_members: Option<u16>,
@@ -137,6 +141,7 @@ layer!(Settings {
     key,
     sockets,
     redundancy,
+    udp_offload,
     max_members,
     max_rooms,
     max_connections_per_address,

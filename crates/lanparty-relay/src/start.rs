@@ -17,9 +17,7 @@ use lanparty_os::{
     privileges::{self, Privilege},
     socket::bind_udp_shared,
 };
-use lanparty_quic::{
-    EndpointKeys, Engine, ListenConfig, Listener, Pin, RelayCertificate, SegmentationOffload,
-};
+use lanparty_quic::{EndpointKeys, Engine, ListenConfig, Listener, Pin, RelayCertificate};
 use lanparty_wire::ListenAddress;
 use tokio::runtime::{self, Runtime};
 use tracing_subscriber::filter::LevelFilter;
@@ -77,7 +75,7 @@ fn serve(common: &CommonArgs, settings: &Settings, state_dir: &Path) -> Result<(
     let config = ListenConfig {
         certificate,
         keys,
-        segmentation_offload: SegmentationOffload::Auto,
+        segmentation_offload: settings.udp_offload.unwrap_or_default(),
     };
     let (listener, shards) = listen(sockets, config)?;
     let io = |error: std::io::Error| Failure::new(ExitCode::Host, error);

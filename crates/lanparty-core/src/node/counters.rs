@@ -21,6 +21,8 @@ pub struct Counters {
     pub bytes_in: u64,
     /// Second copies of urgent datagrams, among the datagrams out: what a leg's losses cost.
     pub duplicates_out: u64,
+    /// Bytes of these.
+    pub duplicate_bytes_out: u64,
     /// Datagrams that had come before, by the same path or another. Not counted as drops: nothing was lost.
     pub duplicates_in: u64,
     /// Frames that left as fragments.

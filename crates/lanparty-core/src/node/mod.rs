@@ -192,7 +192,12 @@ impl<F: Forwarding> Node<F> {
         }
     }
 
-    /// The share of packets that the active path has lost a short while ago, and whether small packets are sent twice for it.
+    /// When small packets are sent twice on the active path.
+    pub fn redundancy(&self) -> redundancy::Mode {
+        self.copies.mode()
+    }
+
+    /// The share of packets that the active path has lost a short while ago, and whether small packets are sent twice now.
     pub fn loss(&self) -> (f64, bool) {
         (self.copies.loss(), self.copies.is_on())
     }
@@ -257,6 +262,7 @@ impl<F: Forwarding> Node<F> {
             return None;
         } else if let Some(copy) = self.copies.poll(now) {
             self.counters.duplicates_out += 1;
+            self.counters.duplicate_bytes_out += copy.len() as u64;
             copy.into()
         } else {
             let mut way = Way {

@@ -188,7 +188,9 @@ fn off_is_off() {
     leg.run(10, 1000, 50);
     leg.redundancy.push(leg.now, Class::Neighbor, flow(1), 100, &1);
     assert!(!leg.redundancy.is_on() && !leg.redundancy.has_waiting());
-    assert_eq!("off".parse(), Ok(Mode::Off));
+    for mode in [Mode::Auto, Mode::Off, Mode::Always] {
+        assert_eq!(mode.to_string().parse(), Ok(mode));
+    }
     assert_eq!("twice".parse::<Mode>(), Err(UnknownMode));
 }
 

@@ -35,7 +35,7 @@ use quinn_proto::{
 };
 
 pub(crate) use shard::ShardedIds;
-pub use socket::SegmentationOffload;
+pub use socket::{SegmentationOffload, UnknownOffload};
 
 use self::{
     connection::Connection,

@@ -3,10 +3,12 @@
 use std::{
     io::{self, IoSliceMut},
     net::SocketAddr,
+    str::FromStr,
 };
 
 use quinn_proto::Transmit;
 use quinn_udp::{EcnCodepoint, RecvMeta, UdpSocketState};
+use serde::Deserialize;
 use tokio::io::Interest;
 
 use super::gso;
@@ -18,15 +20,34 @@ const BUFFER: usize = 64 * 1024;
 /// The largest payload of a UDP packet over IPv4, and of a train (the kernel builds it as one packet).
 const LARGEST_TRAIN: usize = 65_507;
 
-/// Whether batches are given to the kernel in one piece (UDP GSO).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+/// Whether batches are given to the kernel in one piece, and taken from it so (UDP GSO and GRO).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum SegmentationOffload {
-    /// If a train over loopback arrives unharmed; some kernels corrupt them.
+    /// Given if a train over loopback arrives unharmed (some kernels corrupt them), taken as far as the kernel can.
     #[default]
     Auto,
     On,
     Off,
 }
+
+impl FromStr for SegmentationOffload {
+    type Err = UnknownOffload;
+
+    fn from_str(text: &str) -> Result<SegmentationOffload, UnknownOffload> {
+        match text {
+            "auto" => Ok(SegmentationOffload::Auto),
+            "on" => Ok(SegmentationOffload::On),
+            "off" => Ok(SegmentationOffload::Off),
+            _ => Err(UnknownOffload),
+        }
+    }
+}
+
+/// A word that is no [`SegmentationOffload`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the UDP offload is one of auto, on and off")]
+pub struct UnknownOffload;
 
 #[derive(Debug)]
 pub(crate) struct Socket {
@@ -49,6 +70,9 @@ impl Socket {
             SegmentationOffload::Auto if gso::works() => state.max_gso_segments(),
             SegmentationOffload::Auto => 1,
         };
+        if offload == SegmentationOffload::Off {
+            receive_single(&socket)?;
+        }
         let io = tokio::net::UdpSocket::from_std(socket)?;
         Ok(Socket { io, state, segments })
     }
@@ -120,6 +144,23 @@ impl Socket {
     }
 }
 
+/// Undoes that [`UdpSocketState`] lets the kernel join packets (UDP GRO).
+#[cfg(target_os = "linux")]
+fn receive_single(socket: &std::net::UdpSocket) -> io::Result<()> {
+    use nix::sys::socket::{setsockopt, sockopt::UdpGroSegment};
+    match setsockopt(socket, UdpGroSegment, &false) {
+        // A kernel that does not know it joins none.
+        Ok(()) | Err(nix::Error::ENOPROTOOPT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// No other system joins packets without being asked.
+#[cfg(not(target_os = "linux"))]
+fn receive_single(_: &std::net::UdpSocket) -> io::Result<()> {
+    Ok(())
+}
+
 /// Where packets are received into; used again and again.
 pub(crate) struct Receiver {
     buffers: Box<[u8]>,
@@ -176,5 +217,26 @@ pub(crate) fn proto_ecn(ecn: EcnCodepoint) -> quinn_proto::EcnCodepoint {
         EcnCodepoint::Ect0 => quinn_proto::EcnCodepoint::Ect0,
         EcnCodepoint::Ect1 => quinn_proto::EcnCodepoint::Ect1,
         EcnCodepoint::Ce => quinn_proto::EcnCodepoint::Ce,
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use nix::sys::socket::{getsockopt, sockopt::UdpGroSegment};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn without_offload_packets_leave_and_come_one_by_one() {
+        let open = |offload| {
+            let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.set_nonblocking(true).unwrap();
+            Socket::new(socket, offload).unwrap()
+        };
+        let (on, off) = (open(SegmentationOffload::On), open(SegmentationOffload::Off));
+        assert!(getsockopt(&on.io, UdpGroSegment).unwrap() && !getsockopt(&off.io, UdpGroSegment).unwrap());
+        assert_eq!(off.max_segments(1200), 1);
+        assert!(on.max_segments(1200) > 1);
+        assert_eq!("twice".parse::<SegmentationOffload>(), Err(UnknownOffload));
     }
 }
