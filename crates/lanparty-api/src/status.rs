@@ -155,7 +155,7 @@ pub struct EndpointStatus {
     /// `None` where nothing has to be pinned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<RouteStatus>,
-    /// Second copies on the way to the relay; what they cost is in the traffic. `None` until it was first reached.
+    /// Second copies on the way to the relay; what they cost is in the traffic. `None` while there is no connection to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redundancy: Option<Redundancy>,
     /// The room's LAN gateway; `None` while there is none, and on the LAN gateway itself.

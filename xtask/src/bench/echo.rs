@@ -23,7 +23,7 @@ const PORT: u16 = 27_921;
 /// As large as an input packet of a shooter.
 const PAYLOAD: usize = 64;
 /// What comes later than that is lost for a game, and for us.
-const PATIENCE: Duration = Duration::from_millis(1500);
+pub const PATIENCE: Duration = Duration::from_millis(500);
 const POLL: Duration = Duration::from_millis(50);
 
 /// How the small packets come.
@@ -207,7 +207,7 @@ fn pings(player: &Machine, time: Duration) -> Result<Vec<f64>> {
         format!("{:.0}", time.as_secs_f64() / EVERY),
         GAME_SERVER.to_string(),
     );
-    let words = ["ping", "-n", "-i", "0.01", "-W", "1.5", "-c", &count, &target];
+    let words = ["ping", "-n", "-i", "0.01", "-W", "0.5", "-c", &count, &target];
     let output = player.output(&words, time * 4 + Duration::from_secs(10))?;
     let times = output.stdout.split("time=").skip(1);
     Ok(times

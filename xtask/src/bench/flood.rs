@@ -28,7 +28,7 @@ const BATCH: usize = 32;
 const CEILING: f64 = 4e6;
 const PORT: u16 = 27_920;
 /// What is still in queues when the sender has ended.
-const DRAIN: Duration = Duration::from_millis(300);
+const DRAIN: Duration = Duration::from_millis(150);
 /// More than that is not "under one per cent".
 const TOLERATED: f64 = 0.01;
 
@@ -51,7 +51,7 @@ pub fn measure(tunnel: &Tunnel, trial: Duration, halvings: u32, sample: &mut Sam
     const MORE: f64 = 1.05;
     let mut best = Trial::default();
     let mut flooded = Trial::default();
-    let (mut low, mut high, mut rate) = (0.0, None, 8_000.0);
+    let (mut low, mut high, mut rate) = (0.0, None, 16_000.0);
     let mut left = halvings;
     while left > 0 && rate < CEILING {
         left -= u32::from(high.is_some());

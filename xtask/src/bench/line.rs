@@ -3,7 +3,10 @@
 //! On narrow and lossy lines every interface between player and LAN gateway sends single packets (no GSO, TSO, GRO), for every
 //! contestant alike: otherwise the kernel passes up to 64 datagrams over a veth as one, which one drop would take together.
 
-use std::fs;
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result};
 use lanparty_testkit::lab::{Fault, Lab, Machine, UPLINK};
@@ -102,9 +105,16 @@ impl<'a> Narrow<'a> {
         })
     }
 
-    /// Bytes that have left through the narrow place, headers of Ethernet included. Read without starting a program, which may
-    /// take long on a busy host.
-    pub fn bytes(&self) -> Result<f64> {
+    /// Bits a second that leave through the narrow place within the next `time`, headers of Ethernet included.
+    pub fn rate_over(&self, time: Duration) -> Result<f64> {
+        let (start, before) = (Instant::now(), self.bytes()?);
+        thread::sleep(time);
+        let bytes = self.bytes()? - before;
+        Ok(bytes * 8.0 / start.elapsed().as_secs_f64())
+    }
+
+    /// Read without starting a program, which may take long on a busy host.
+    fn bytes(&self) -> Result<f64> {
         let path = format!("/proc/{}/net/dev", self.machine.init_pid());
         let text = fs::read_to_string(&path).with_context(|| format!("could not read {path}"))?;
         sent_bytes(&text, self.name).with_context(|| format!("{path} does not count {}", self.name))

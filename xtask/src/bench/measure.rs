@@ -1,9 +1,6 @@
 //! What is measured. To add a measure is to add a line here and the function that takes it.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::{thread, time::Duration};
 
 use anyhow::{Context, Result};
 
@@ -26,6 +23,11 @@ pub struct Plan {
     pub probe: Duration,
     /// Small packets beside bulk.
     pub loaded_probe: Duration,
+    /// The same on the narrow line.
+    pub narrow_probe: Duration,
+    /// How long the line has been bad before it counts, as one is in a game of many minutes: an overlay that adapts has to see losses
+    /// first. The same for every contestant.
+    pub bad_line: Duration,
     /// Small packets on the lossy line.
     pub loss_probe: Duration,
     /// One trial of the search for the highest packet rate.
@@ -38,14 +40,17 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Three rounds of it last less than 25 minutes on a quiet machine; more rounds tell more than longer measures.
     pub const FULL: Plan = Plan {
-        tcp: 5,
-        lossy_tcp: 10,
-        probe: Duration::from_secs(5),
-        loaded_probe: Duration::from_secs(6),
-        loss_probe: Duration::from_secs(10),
-        trial: Duration::from_secs(1),
-        halvings: 5,
+        tcp: 3,
+        lossy_tcp: 4,
+        probe: Duration::from_millis(2500),
+        loaded_probe: Duration::from_millis(2500),
+        narrow_probe: Duration::from_secs(3),
+        bad_line: Duration::from_secs(4),
+        loss_probe: Duration::from_secs(5),
+        trial: Duration::from_millis(400),
+        halvings: 4,
         crowd: 1000,
         fanout: 30,
     };
@@ -54,6 +59,8 @@ impl Plan {
         lossy_tcp: 4,
         probe: Duration::from_secs(1),
         loaded_probe: Duration::from_secs(2),
+        narrow_probe: Duration::from_secs(2),
+        bad_line: Duration::from_secs(4),
         loss_probe: Duration::from_secs(2),
         trial: Duration::from_millis(300),
         halvings: 3,
@@ -70,10 +77,14 @@ pub struct Measure {
     pub take: Take,
 }
 
+type Taken = fn(&mut Tunnel, &Plan, &mut Sample) -> Result<()>;
+
 /// What a measure works on.
 pub enum Take {
-    /// A tunnel that is up all the time.
-    Tunnel(fn(&mut Tunnel, &Plan, &mut Sample) -> Result<()>),
+    /// A tunnel that is up all the time, of every contestant.
+    Tunnel(Taken),
+    /// The same, of these contestants: of the others it would say nothing new.
+    TunnelOf(&'static [&'static str], Taken),
     /// It builds something of its own, for these contestants.
     Alone(
         &'static [&'static str],
@@ -95,8 +106,10 @@ pub const MEASURES: [Measure; 12] = [
     },
     Measure {
         name: "bbr",
-        what: "the same with BBR inside",
-        take: Take::Tunnel(|tunnel, plan, sample| tcp::measure(tunnel, "bbr", plan.tcp, sample)),
+        what: "the same with BBR inside, where the kernel has it",
+        take: Take::TunnelOf(&["plain", "openvpn", "open", "sealed"], |tunnel, plan, sample| {
+            tcp::measure(tunnel, "bbr", plan.tcp, sample)
+        }),
     },
     Measure {
         name: "packets",
@@ -106,12 +119,12 @@ pub const MEASURES: [Measure; 12] = [
     Measure {
         name: "loaded-up",
         what: "small packets beside a TCP flow from the player, no narrow line",
-        take: Take::Tunnel(|tunnel, plan, sample| loaded(tunnel, Direction::Up, plan, sample)),
+        take: Take::Tunnel(|tunnel, plan, sample| loaded(tunnel, Direction::Up, plan.loaded_probe, sample)),
     },
     Measure {
         name: "loaded-down",
         what: "small packets beside a TCP flow to the player, no narrow line",
-        take: Take::Tunnel(|tunnel, plan, sample| loaded(tunnel, Direction::Down, plan, sample)),
+        take: Take::Tunnel(|tunnel, plan, sample| loaded(tunnel, Direction::Down, plan.loaded_probe, sample)),
     },
     Measure {
         name: "narrow-up",
@@ -125,7 +138,7 @@ pub const MEASURES: [Measure; 12] = [
     },
     Measure {
         name: "lossy",
-        what: "small packets lost, and TCP, while the player's line loses 2 % each way",
+        what: "small packets lost, and TCP, while the player's line loses 2 % each way, and has done so for seconds",
         take: Take::Tunnel(lossy),
     },
     Measure {
@@ -145,50 +158,56 @@ pub const MEASURES: [Measure; 12] = [
     },
 ];
 
-/// The bulk is there before the first small packet and after the last.
-const LEAD: Duration = Duration::from_millis(1500);
-const TAIL: u32 = 4;
+impl Measure {
+    /// Whether it is taken of this contestant's tunnel.
+    pub fn is_of_tunnel(&self, variant: &str) -> bool {
+        match self.take {
+            Take::Tunnel(_) => true,
+            Take::TunnelOf(variants, _) => variants.contains(&variant),
+            Take::Alone(..) => false,
+        }
+    }
+}
 
-fn loaded(tunnel: &Tunnel, direction: Direction, plan: &Plan, sample: &mut Sample) -> Result<()> {
-    let seconds = u32::try_from(plan.loaded_probe.as_secs())
-        .unwrap_or(u32::MAX)
-        .saturating_add(TAIL);
+/// The bulk is there before the first small packet and after the last.
+const LEAD: Duration = Duration::from_millis(1200);
+const TAIL: Duration = Duration::from_millis(500);
+
+/// Small packets beside a TCP flow.
+fn loaded(tunnel: &Tunnel, direction: Direction, probe: Duration, sample: &mut Sample) -> Result<()> {
+    let seconds = (LEAD + probe + echo::PATIENCE + TAIL).as_secs_f64().ceil() as u32;
     thread::scope(|scope| {
         let bulk = scope.spawn(|| tcp::transfer(tunnel.player(), direction, "cubic", seconds));
         thread::sleep(LEAD);
-        let probed = echo::measure(tunnel, echo::PLAYER, plan.loaded_probe, sample);
+        let probed = echo::measure(tunnel, echo::PLAYER, probe, sample);
         let moved = bulk
             .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            .context("the TCP flow beside them failed")?;
         sample.put("tcp_mbit_per_s", moved.bits_per_second / 1e6);
         probed
     })
 }
 
+/// The same on the narrow line, whose use is counted.
 fn narrow(tunnel: &Tunnel, direction: Direction, plan: &Plan, sample: &mut Sample) -> Result<()> {
     let line = Narrow::install(tunnel.lab(), direction)?;
-    let seconds = u32::try_from(plan.loaded_probe.as_secs())
-        .unwrap_or(u32::MAX)
-        .saturating_add(TAIL);
-    thread::scope(|scope| {
-        let bulk = scope.spawn(|| tcp::transfer(tunnel.player(), direction, "cubic", seconds));
-        thread::sleep(LEAD);
-        let (start, before) = (Instant::now(), line.bytes()?);
-        let probed = echo::measure(tunnel, echo::PLAYER, plan.loaded_probe, sample);
-        let (time, bytes) = (start.elapsed(), line.bytes()? - before);
-        let moved = bulk
-            .join()
+    let used = thread::scope(|scope| {
+        let used = scope.spawn(|| {
+            thread::sleep(LEAD);
+            line.rate_over(plan.narrow_probe)
+        });
+        loaded(tunnel, direction, plan.narrow_probe, sample)?;
+        used.join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            .context("the TCP flow on the narrow line failed")?;
-        let used = bytes * 8.0 / time.as_secs_f64() / (LINE_MBIT * 1e6);
-        sample.put("line_used_percent", used * 100.0);
-        sample.put("tcp_mbit_per_s", moved.bits_per_second / 1e6);
-        probed
-    })
+    })?;
+    sample.put("line_used_percent", used / (LINE_MBIT * 1e6) * 100.0);
+    Ok(())
 }
 
 fn lossy(tunnel: &mut Tunnel, plan: &Plan, sample: &mut Sample) -> Result<()> {
     let _line = Lossy::install(tunnel.lab())?;
+    echo::measure(tunnel, echo::PLAYERS, plan.bad_line, &mut Sample::default())?;
     echo::measure(tunnel, echo::PLAYERS, plan.loss_probe, sample)?;
     tcp::measure(tunnel, "cubic", plan.lossy_tcp, sample)
 }

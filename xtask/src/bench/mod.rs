@@ -11,7 +11,7 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
 use self::{
@@ -166,11 +166,9 @@ impl Wanted {
 
     /// Whether the contestant has to be up for what is wanted.
     fn needs_tunnel(&self, variant: &str) -> bool {
-        let of_tunnel = |measure: &&Measure| matches!(measure.take, Take::Tunnel(_));
         MEASURES
             .iter()
-            .filter(of_tunnel)
-            .any(|measure| self.has(variant, measure.name))
+            .any(|measure| measure.is_of_tunnel(variant) && self.has(variant, measure.name))
     }
 }
 
@@ -220,10 +218,16 @@ impl<'a> Bench<'a> {
             },
             wanted,
         };
-        for variant in variants {
+        for &variant in &variants {
             if bench.wanted.needs_tunnel(variant.name) && !interrupt.requested() {
                 bench.bring_up(variant);
             }
+        }
+        let wants_bbr = variants
+            .iter()
+            .any(|variant| bench.wanted.has(variant.name, "bbr"));
+        if wants_bbr && !tcp::knows("bbr") {
+            bench.fail("all", "bbr", &anyhow!("this kernel has no tcp_bbr"));
         }
         Ok(bench)
     }
@@ -245,7 +249,7 @@ impl<'a> Bench<'a> {
         for round in 1..=self.report.run.rounds {
             for measure in &MEASURES {
                 match measure.take {
-                    Take::Tunnel(take) => self.take_of_all(measure, round, take),
+                    Take::Tunnel(take) | Take::TunnelOf(_, take) => self.take_of_all(measure, round, take),
                     Take::Alone(variants, take) => self.take_alone(measure, round, variants, take),
                 }
             }
@@ -262,7 +266,8 @@ impl<'a> Bench<'a> {
         take: fn(&mut Tunnel, &Plan, &mut Sample) -> Result<()>,
     ) {
         for (variant, mut tunnel) in std::mem::take(&mut self.tunnels) {
-            if self.interrupt.requested() || !self.wanted.has(variant.name, measure.name) {
+            let wanted = measure.is_of_tunnel(variant.name) && self.wanted.has(variant.name, measure.name);
+            if self.interrupt.requested() || !wanted {
                 self.tunnels.push((variant, tunnel));
                 continue;
             }

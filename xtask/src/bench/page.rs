@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{
     report::{Report, Summary},
-    rows::ROWS,
+    rows::rows,
     target::TARGETS,
 };
 
@@ -108,11 +108,11 @@ fn numbers(page: &mut String, report: &Report) -> std::fmt::Result {
         write!(page, " {} |", variant.name)?;
     }
     writeln!(page, "\n|---|{}", "---:|".repeat(report.variants.len()))?;
-    for row in &ROWS {
+    for row in &rows() {
         let cells: Vec<Option<Summary>> = report
             .variants
             .iter()
-            .map(|variant| report.summary(row.measure, &variant.name, row.value))
+            .map(|variant| report.summary(row.measure, &variant.name, &row.value))
             .collect();
         if cells.iter().all(Option::is_none) {
             continue;

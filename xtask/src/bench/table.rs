@@ -1,6 +1,6 @@
 //! The table on the terminal: medians, and how many times OpenVPN's they are.
 
-use super::{report::Report, rows::ROWS, target::TARGETS};
+use super::{report::Report, rows::rows, target::TARGETS};
 
 const PEER: &str = "openvpn";
 
@@ -10,16 +10,16 @@ pub fn print(report: &Report) {
         print!("{:>20}", variant.name);
     }
     println!();
-    for row in &ROWS {
+    for row in &rows() {
         let cells: Vec<Option<f64>> = report
             .variants
             .iter()
-            .map(|variant| report.median(row.measure, &variant.name, row.value))
+            .map(|variant| report.median(row.measure, &variant.name, &row.value))
             .collect();
         if cells.iter().all(Option::is_none) {
             continue;
         }
-        let peer = report.median(row.measure, PEER, row.value);
+        let peer = report.median(row.measure, PEER, &row.value);
         print!("{:<46}", format!("{}, {}", row.title, row.unit));
         for cell in cells {
             let text = cell.map_or_else(|| "-".to_owned(), |value| with_ratio(value, peer, row.decimals));

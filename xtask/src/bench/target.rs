@@ -48,23 +48,20 @@ pub const TARGETS: [Target; 11] = [
         measure: "TCP through the relay, each way, against OpenVPN",
         must: "≥ 2.5 x",
         stretch: "≥ 4 x",
-        check: |report, ours| {
-            ["up", "down"]
-                .map(|way| throughput(report, "tcp", ours, way, (2.5, 4.0)))
-                .into_iter()
-                .collect()
-        },
+        check: |report, ours| all(["up", "down"].map(|way| throughput(report, "tcp", ours, way, (2.5, 4.0)))),
     },
     Target {
         measure: "CPU seconds per GB, client + relay + LAN gateway, against OpenVPN",
         must: "≤ 0.4 x",
         stretch: "≤ 0.25 x",
         check: |report, ours| {
-            let [ours, peer] = pair(report, "tcp", ours, "cpu_programs_s_per_gb")?;
-            Some(vec![at_most(
-                ours / peer,
+            all([times_at_most(
+                report,
+                "tcp",
+                ours,
+                "cpu_programs_s_per_gb",
+                "s",
                 (0.4, 0.25),
-                &format!("{:.2} x ({ours:.2} s)", ours / peer),
             )])
         },
     },
@@ -79,15 +76,8 @@ pub const TARGETS: [Target; 11] = [
         must: "≤ 1 x",
         stretch: "≤ 0.5 x",
         check: |report, ours| {
-            let part = |value: &str| {
-                let [ours, peer] = pair(report, "idle", ours, value)?;
-                Some(at_most(
-                    ours / peer,
-                    (1.0, 0.5),
-                    &format!("{:.2} x ({ours:.2} ms)", ours / peer),
-                ))
-            };
-            ["udp_p50_ms", "udp_p99_ms"].map(part).into_iter().collect()
+            let part = |value| times_at_most(report, "idle", ours, value, "ms", (1.0, 0.5));
+            all(["udp_p50_ms", "udp_p99_ms"].map(part))
         },
     },
     Target {
@@ -103,7 +93,7 @@ pub const TARGETS: [Target; 11] = [
                     stretch: ours <= 2.0,
                 })
             };
-            ["loaded-up", "loaded-down"].map(part).into_iter().collect()
+            all(["loaded-up", "loaded-down"].map(part))
         },
     },
     Target {
@@ -127,14 +117,12 @@ pub const TARGETS: [Target; 11] = [
                 let lost = report.median("lossy", ours, &format!("lost_{way}_percent"))?;
                 Some(at_most(lost, (0.1, 0.02), &format!("{lost:.3} % {way}")))
             };
-            [
+            all([
                 lost("up"),
                 lost("down"),
                 throughput(report, "lossy", ours, "up", (1.0, 1.5)),
                 throughput(report, "lossy", ours, "down", (1.0, 1.5)),
-            ]
-            .into_iter()
-            .collect()
+            ])
         },
     },
     Target {
@@ -150,7 +138,7 @@ pub const TARGETS: [Target; 11] = [
             if ours == "open" {
                 return None;
             }
-            ["up", "down"].map(part).into_iter().collect()
+            all(["up", "down"].map(part))
         },
     },
     Target {
@@ -177,6 +165,25 @@ pub const TARGETS: [Target; 11] = [
         },
     },
 ];
+
+/// Nothing if one of them was not measured.
+fn all<const N: usize>(parts: [Option<Part>; N]) -> Option<Vec<Part>> {
+    parts.into_iter().collect()
+}
+
+/// How many times the peer's number ours is, where less is better.
+fn times_at_most(
+    report: &Report,
+    measure: &str,
+    ours: &str,
+    value: &str,
+    unit: &str,
+    limits: (f64, f64),
+) -> Option<Part> {
+    let [ours, peer] = pair(report, measure, ours, value)?;
+    let text = format!("{:.2} x ({ours:.2} {unit})", ours / peer);
+    Some(at_most(ours / peer, limits, &text))
+}
 
 fn at_most(value: f64, (must, stretch): (f64, f64), text: &str) -> Part {
     Part {
