@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod codel;
+pub mod doctor;
 pub mod ecn;
 pub mod fragment;
 pub mod guard;

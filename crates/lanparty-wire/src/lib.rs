@@ -9,6 +9,7 @@ pub mod checksum;
 mod class;
 mod code_message;
 pub mod control;
+pub mod doctor;
 mod frame;
 mod header;
 pub mod host;
