@@ -13,6 +13,8 @@ pub mod device;
 pub mod dhcp;
 pub mod dirs;
 #[cfg(target_os = "linux")]
+pub mod doctor;
+#[cfg(target_os = "linux")]
 mod feature;
 pub mod interface;
 pub mod network;
