@@ -6,6 +6,7 @@
 //! on them.
 
 pub mod cli;
+pub mod doctor;
 mod drop_log;
 pub mod local;
 pub mod render;

@@ -6,6 +6,7 @@
 //! moment, and what a player reads is made from it.
 
 mod config;
+mod doctor;
 mod endpoint;
 mod frames;
 mod record;
@@ -16,6 +17,7 @@ mod uplink;
 mod uplinked;
 
 pub use config::EndpointConfig;
+pub use doctor::{RelayQuestion, examine_relay};
 pub use endpoint::{Endpoint, EndpointError, EndpointEvent, EndpointHandle, Remembered, endpoint};
 pub use record::{DEFAULT_LIMIT as DEFAULT_RECORDING, Recorder};
 pub use sealed::{HostFileError, SealedConfig, load_host, redeem};

@@ -7,7 +7,7 @@ use std::{error::Error, fmt};
 pub enum ExitCode {
     /// Done, or stopped because somebody asked for it.
     Ok = 0,
-    /// Something failed that nobody foresaw.
+    /// Something failed that nobody foresaw, or `doctor` has found something red.
     Unexpected = 1,
     /// The command line, the environment or the configuration file is wrong.
     Usage = 2,
@@ -27,7 +27,7 @@ pub enum ExitCode {
 pub const EXIT_CODES_HELP: &str = "\
 Exit codes:
   0  done, or stopped on request
-  1  unexpected failure
+  1  unexpected failure; doctor: something is red
   2  wrong command line, environment or configuration file
   3  this host does not allow it: permission, interface, address in use
   4  the relay or the host refused for good: the sentence says why

@@ -4,6 +4,7 @@
 //! variable is the flag in capitals behind `LANPARTY_`; so whoever knows one spelling knows all three. clap puts flags over the
 //! environment, [`layered`] puts both over the file.
 
+mod doctor;
 mod exit;
 mod logging;
 mod settings;
@@ -18,6 +19,7 @@ use clap::{
 use serde::Deserialize;
 
 pub use self::{
+    doctor::DoctorArgs,
     exit::{EXIT_CODES_HELP, ExitCode, Failure, finish},
     logging::{LogFormat, init_logging},
     settings::{Layer, SettingsError, load, parse_text},
