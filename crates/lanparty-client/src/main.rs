@@ -5,6 +5,7 @@
 //! go to standard output, logs to standard error.
 
 mod adapter;
+mod doctor;
 mod entrance;
 mod failure;
 mod identity;
@@ -49,6 +50,7 @@ fn start() -> Result<(), Failure> {
             let runtime = runtime.map_err(|error| Failure::new(cli::ExitCode::Unexpected, error))?;
             runtime.block_on(cli::save_discovery(arguments, &state_dir, Program::Client))
         }
+        Some(Verb::Doctor(arguments)) => doctor::run(*arguments, settings, &state_dir),
         None => session::run(&common, settings.complete()?, &state_dir),
     }
 }

@@ -43,6 +43,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::{
     adapter::{Adapter, AdapterError},
+    doctor::{self, Ear},
     entrance::{Door, Entrance, membership_file, trade},
     failure::{adapter_failure, dhcp_failure, state_failure, transaction_failure, unexpected},
     identity::Install,
@@ -177,6 +178,8 @@ async fn play(
         file: membership_file(state_dir, &invite.room()),
         invite,
     });
+    // It has one: it is a client.
+    let mac = config.mac.unwrap_or(Mac::ZERO);
     let (status, _) = watch::channel(first_status(Program::Client, &config, SystemTime::now()));
     let recorder = recorder(party)?;
     let again = adapter.clone();
@@ -194,6 +197,8 @@ async fn play(
     let running = tokio::spawn(endpoint.recorded_by(recorder).run());
     let player = Player {
         tap: party.tap.clone(),
+        mac,
+        goes_on_anyway: party.anyway,
         wants_dhcp: party.dhcp,
         is_sealed,
         state_dir: state_dir.to_owned(),
@@ -251,6 +256,9 @@ async fn recreate(adapter: Adapter) -> Result<Tap, DeviceError> {
 /// Keeps the player's machine in step with the room.
 struct Player {
     tap: String,
+    mac: Mac,
+    /// Overlapping networks are the player's own affair.
+    goes_on_anyway: bool,
     wants_dhcp: bool,
     is_sealed: bool,
     state_dir: PathBuf,
@@ -265,36 +273,54 @@ struct Player {
     joined: Option<Instant>,
 }
 
+/// How an evening ends that nothing has gone wrong with.
+enum End {
+    /// The endpoint has stopped.
+    OfItself,
+    Asked,
+}
+
 impl Player {
-    /// Until the player wants to stop, or the endpoint has stopped.
+    /// Until the player wants to stop, or must, or the endpoint has stopped.
     async fn steer(mut self) -> Result<(), Failure> {
+        let outcome = self.evening().await;
+        if matches!(outcome, Ok(End::OfItself)) {
+            return Ok(());
+        }
+        say("Leaving the room");
+        block_in_place(|| self.dhcp = None);
+        self.handle.shutdown(LeaveReason::Goodbye).await;
+        outcome.map(drop)
+    }
+
+    async fn evening(&mut self) -> Result<End, Failure> {
         let mut changes = Watch::new().map_err(unexpected)?;
         let mut signals = Signals::new().map_err(unexpected)?;
+        let mut ear = Ear::open();
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 event = self.handle.next_event() => match event {
                     Some(event) => self.handle_event(event).await?,
-                    None => return Ok(()),
+                    None => return Ok(End::OfItself),
                 },
                 event = maybe(self.dhcp.as_mut().map(|(dhcp, _)| dhcp.event())) => match event {
-                    Some(event) => self.handle_dhcp(event).await,
+                    Some(event) => self.handle_dhcp(event).await?,
                     None => self.dhcp = None,
                 },
+                heard = ear.next(), if !self.goes_on_anyway => {
+                    doctor::check_heard(&heard, &self.tap, self.mac)?;
+                }
                 change = changes.changed() => {
                     change.map_err(unexpected)?;
                     self.handle.network_changed();
                     self.look().await;
                 }
-                _ = tick.tick() => self.handle_tick().await,
-                () = signals.any() => break,
+                _ = tick.tick() => self.handle_tick().await?,
+                () = signals.any() => return Ok(End::Asked),
             }
         }
-        say("Leaving the room");
-        block_in_place(|| self.dhcp = None);
-        self.handle.shutdown(LeaveReason::Goodbye).await;
-        Ok(())
     }
 
     async fn handle_event(&mut self, event: EndpointEvent) -> Result<(), Failure> {
@@ -383,32 +409,39 @@ impl Player {
         Some(status.endpoint.as_ref()?.gateway.as_ref()?.member)
     }
 
-    async fn handle_dhcp(&mut self, event: DhcpEvent) {
+    async fn handle_dhcp(&mut self, event: DhcpEvent) -> Result<(), Failure> {
         tracing::debug!(?event, "DHCP");
         if self.lease.handle(Instant::now(), event, self.gateway()) {
-            self.use_lease().await;
+            self.use_lease().await?;
         }
         outlook::note_lease(&self.status, &self.lease);
+        Ok(())
     }
 
-    async fn handle_tick(&mut self) {
+    async fn handle_tick(&mut self) -> Result<(), Failure> {
         let now = Instant::now();
         if self.lease.handle_timeout(now) {
-            self.use_lease().await;
+            self.use_lease().await?;
             outlook::note_lease(&self.status, &self.lease);
         }
         outlook::note_time(&self.status, now, self.joined);
+        Ok(())
     }
 
-    async fn use_lease(&mut self) {
+    async fn use_lease(&mut self) -> Result<(), Failure> {
         let address = self.lease.address();
         match self.network.snapshot().await {
             Ok(snapshot) => {
+                // Before anything of this machine's leads there.
+                if let Some(party) = address.filter(|_| !self.goes_on_anyway) {
+                    doctor::check_network(&snapshot, &self.tap, party)?;
+                }
                 complain(block_in_place(|| self.adapter.set_lease(&snapshot, address)));
                 self.look().await;
             }
             Err(error) => tracing::warn!(%error, "could not look at this machine's network"),
         }
+        Ok(())
     }
 
     /// Sees how this machine's network is now, and does what follows.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, builder::BoolishValueParser};
 use lanparty_api::{
-    cli::{CommonArgs, EXIT_CODES_HELP, ExitCode, Failure, SaveDiscoveryArgs, StatusArgs},
+    cli::{CommonArgs, DoctorArgs, EXIT_CODES_HELP, ExitCode, Failure, SaveDiscoveryArgs, StatusArgs},
     layer,
 };
 use lanparty_core::redundancy::Mode;
@@ -38,6 +38,9 @@ Examples:
   See how the running client is doing:
     lanparty-client status
 
+  See whether this machine and its line are fit for a party:
+    lanparty-client doctor --relay relay.example.org
+
 Settings may also stand in a TOML file (--config) under the same names, for example
   relay = \"relay.example.org\"
   room = \"ABCD\"
@@ -68,6 +71,8 @@ pub enum Verb {
     Status(StatusArgs),
     /// Save the last minute of discovery frames, to find out why a game does not appear
     SaveDiscovery(SaveDiscoveryArgs),
+    /// Look at this machine and the way to the relay, and say what is wrong and what to do
+    Doctor(Box<DoctorArgs>),
 }
 
 /// Settings by flag, environment or file.
@@ -124,6 +129,10 @@ pub struct Settings {
     /// Whether the kernel cuts and joins trains of UDP packets (GSO and GRO): auto (where a test at the start finds it sound), on or off [default: auto]
     #[arg(long, value_name = "auto|on|off", env = "LANPARTY_UDP_OFFLOAD")]
     pub udp_offload: Option<SegmentationOffload>,
+    /// Go on although the party's network is also this machine's own, or this machine is on the party's LAN already
+    #[arg(long, value_name = "BOOL", env = "LANPARTY_ANYWAY", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true)]
+    pub anyway: Option<bool>,
 }
 
 layer!(Settings {
@@ -143,6 +152,7 @@ layer!(Settings {
     pcap_limit,
     redundancy,
     udp_offload,
+    anyway,
 });
 
 /// Settings with nothing missing.
@@ -162,12 +172,38 @@ pub struct Party {
     pub recording: Option<(PathBuf, u64)>,
     pub redundancy: Mode,
     pub udp_offload: SegmentationOffload,
+    /// Whether overlapping networks are the player's own affair.
+    pub anyway: bool,
 }
 
 impl Settings {
+    /// The adapter's name.
+    pub fn tap(&self) -> String {
+        let given = self.tap_name.as_ref().map(|TapName(name)| name.clone());
+        given.unwrap_or_else(|| "lanparty0".to_owned())
+    }
+
+    /// The relay and its key, by flags or by the link.
+    ///
+    /// # Errors
+    /// The link or the code is none.
+    pub fn relay_and_pin(&self) -> Result<(Option<RelayAddress>, Option<Pin>), Failure> {
+        let words = self.link.as_ref().map(|words| words.join(" "));
+        let door = words.map(|words| ticket(&words)).transpose();
+        let invite = match door.map_err(|error| Failure::new(ExitCode::Usage, error))? {
+            Some(Door::Link(invite)) => Some(invite),
+            Some(Door::Code(_) | Door::Open(_)) | None => None,
+        };
+        let relay = self.relay.clone();
+        let named = invite.as_ref().map(|invite| invite.relay.clone());
+        let pin = self.relay_pin.or(invite.and_then(|invite| invite.pin));
+        Ok((relay.or(named), pin))
+    }
+
     /// # Errors
     /// One sentence for the first thing that is missing.
     pub fn complete(self) -> Result<Party, Failure> {
+        let tap = self.tap();
         let usage = |text: String| Failure::new(ExitCode::Usage, text);
         let missing = |text: &str| usage(text.to_owned());
         let ticket = match (self.link, self.code) {
@@ -217,9 +253,7 @@ impl Settings {
             server_name: self.server_name,
             name: self.name.unwrap_or_default(),
             dhcp: self.dhcp.unwrap_or(false),
-            tap: self
-                .tap_name
-                .map_or_else(|| "lanparty0".to_owned(), |TapName(name)| name),
+            tap,
             virtual_mac: self.virtual_mac.map(|VirtualMac(mac)| mac),
             mtu: self.mtu.map_or(mtu::DEFAULT_MTU, |InnerMtu(mtu)| mtu),
             recording: self
@@ -227,6 +261,7 @@ impl Settings {
                 .map(|path| (path, self.pcap_limit.unwrap_or(DEFAULT_RECORDING))),
             redundancy: self.redundancy.unwrap_or_default(),
             udp_offload: self.udp_offload.unwrap_or_default(),
+            anyway: self.anyway.unwrap_or(false),
         })
     }
 }

@@ -4,6 +4,7 @@
 //! the privileges that packet sockets need.
 
 mod addresses;
+mod doctor;
 mod invitation;
 mod lan;
 mod orders;
@@ -40,6 +41,7 @@ fn start() -> Result<(), Failure> {
             let runtime = runtime.map_err(|error| Failure::new(cli::ExitCode::Unexpected, error))?;
             runtime.block_on(cli::save_discovery(arguments, &state_dir, Program::Gateway))
         }
+        Some(Verb::Doctor(arguments)) => doctor::run(*arguments, settings, &state_dir(&common)?),
         None => run::run(&common, settings, &state_dir(&common)?),
     }
 }

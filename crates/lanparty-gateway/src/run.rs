@@ -42,6 +42,7 @@ use tokio::{
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::addresses;
+use crate::doctor;
 use crate::invitation::{self, Inviting};
 use crate::lan::{Lan, OpenLan};
 use crate::settings::{Party, Settings, party};
@@ -130,6 +131,9 @@ pub fn run(common: &CommonArgs, settings: Settings, state_dir: &Path) -> Result<
         file,
         short_codes: settings.short_code.unwrap_or(true),
     });
+    if settings.doctor.unwrap_or(true) {
+        doctor::in_background(lan.name.clone());
+    }
     runtime.block_on(bridge(
         config,
         sealed,

@@ -12,6 +12,7 @@ use lanparty_quic::{Pin, SegmentationOffload};
 use lanparty_wire::{PeerId, RelayAddress, RelayToken, RoomCode, mtu};
 use serde::Deserialize;
 
+use crate::doctor;
 use crate::lan::{Attach, Lan};
 
 const EXAMPLES: &str = "\
@@ -38,6 +39,9 @@ Examples:
 
   See who is there and what was dropped:
     lanparty-gateway status
+
+  See whether this machine and this LAN are fit for a party:
+    lanparty-gateway doctor --iface eth0 --relay relay.example.org
 
 Settings may also stand in a TOML file (--config) under the same names, for example
   iface = \"eth0\"
@@ -76,6 +80,8 @@ pub enum Verb {
     Status(StatusArgs),
     /// Save the last minute of discovery frames, to find out why a game does not appear
     SaveDiscovery(SaveDiscoveryArgs),
+    /// Look at this machine, the LAN and the way to the relay, and say what is wrong and what to do
+    Doctor(Box<doctor::Arguments>),
 }
 
 /// Settings by flag, environment or file.
@@ -130,6 +136,10 @@ pub struct Settings {
     #[arg(long, value_name = "BOOL", env = "LANPARTY_SHORT_CODE", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true)]
     pub short_code: Option<bool>,
+    /// Look at this machine and the LAN at the start, and say what may hurt the party [default: true]
+    #[arg(long, value_name = "BOOL", env = "LANPARTY_DOCTOR", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true)]
+    pub doctor: Option<bool>,
     /// The MTU inside; smaller drops larger frames instead of cutting them in two [default: 1500]
     #[arg(long, value_name = "BYTES", env = "LANPARTY_MTU", value_parser = clap::value_parser!(u16).range(i64::from(mtu::MIN_MTU)..=i64::from(mtu::DEFAULT_MTU)))]
     pub mtu: Option<u16>,
@@ -179,6 +189,7 @@ layer!(Settings {
     approve,
     qr,
     short_code,
+    doctor,
     mtu,
     addresses,
     lan_internet,
