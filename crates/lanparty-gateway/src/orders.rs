@@ -385,6 +385,10 @@ mod tests {
         let mut host = host();
         for line in HELP.lines() {
             let order = line.split_whitespace().next().unwrap().trim_end_matches(',');
+            if order == "save-discovery" {
+                // `run` sees to it, because it needs the endpoint.
+                continue;
+            }
             let arguments = match order {
                 "ask" => "off",
                 "role" => "ada player",

@@ -100,6 +100,8 @@ async fn dial(question: &RelayQuestion, role: Role, code: &RoomCode) -> Result<D
         limits: Limits::default(),
         lan: LanConfig::default(),
         avoid_interfaces: question.avoid_interfaces.clone(),
+        redundancy: Default::default(),
+        udp_offload: Default::default(),
     };
     Uplinks::new(config, rand::random())?.dial(1, DIAL_TIMEOUT).await
 }
