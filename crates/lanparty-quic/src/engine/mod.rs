@@ -12,6 +12,7 @@ mod connection;
 mod deadlines;
 pub(crate) mod desk;
 mod gso;
+mod ready;
 mod receive;
 mod shard;
 pub(crate) mod socket;

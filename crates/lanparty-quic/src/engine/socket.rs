@@ -9,9 +9,8 @@ use std::{
 use quinn_proto::Transmit;
 use quinn_udp::{EcnCodepoint, RecvMeta, UdpSocketState};
 use serde::Deserialize;
-use tokio::io::Interest;
 
-use super::gso;
+use super::{gso, ready::Readiness};
 
 /// What one system call receives at most: so many buffers, each of which may hold a train of packets.
 const BUFFERS: usize = 16;
@@ -51,7 +50,7 @@ pub struct UnknownOffload;
 
 #[derive(Debug)]
 pub(crate) struct Socket {
-    io: tokio::net::UdpSocket,
+    io: Readiness,
     state: UdpSocketState,
     segments: usize,
 }
@@ -73,12 +72,12 @@ impl Socket {
         if offload == SegmentationOffload::Off {
             receive_single(&socket)?;
         }
-        let io = tokio::net::UdpSocket::from_std(socket)?;
+        let io = Readiness::of(socket)?;
         Ok(Socket { io, state, segments })
     }
 
     pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
-        self.io.local_addr()
+        self.io.socket().local_addr()
     }
 
     /// False if packets may be cut on their way, so that larger ones prove nothing.
@@ -95,12 +94,12 @@ impl Socket {
     }
 
     pub(crate) async fn readable(&self) {
-        // An error shows at the next attempt to read.
-        let _ = self.io.readable().await;
+        self.io.readable().await;
     }
 
+    /// Only to be awaited after the socket was [`Full`].
     pub(crate) async fn writable(&self) {
-        let _ = self.io.writable().await;
+        self.io.writable().await;
     }
 
     /// Sends a train. What the network refuses is lost, as it would be on the way.
@@ -138,9 +137,8 @@ impl Socket {
             segment_size,
             src_ip: transmit.src_ip,
         };
-        self.io.try_io(Interest::WRITABLE, || {
-            self.state.try_send((&self.io).into(), &transmit)
-        })
+        self.io
+            .try_write(|socket| self.state.try_send(socket.into(), &transmit))
     }
 }
 
@@ -181,9 +179,8 @@ impl Receiver {
         let mut slices: [IoSliceMut<'_>; BUFFERS] =
             std::array::from_fn(|_| chunks.next().unwrap_or_else(|| IoSliceMut::new(&mut [])));
         let mut trains = 0;
-        let received = socket.io.try_io(Interest::READABLE, || {
-            let state = &socket.state;
-            trains = state.recv((&socket.io).into(), &mut slices, &mut self.metas)?;
+        let received = socket.io.try_read(|io| {
+            trains = socket.state.recv(io.into(), &mut slices, &mut self.metas)?;
             if cfg!(target_os = "linux") && trains < BUFFERS {
                 // The kernel has just found no more; to say so here saves the call that would find it again.
                 return Err(io::ErrorKind::WouldBlock.into());
