@@ -231,7 +231,10 @@ mod tests {
             Socket::new(socket, offload).unwrap()
         };
         let (on, off) = (open(SegmentationOffload::On), open(SegmentationOffload::Off));
-        assert!(getsockopt(&on.io, UdpGroSegment).unwrap() && !getsockopt(&off.io, UdpGroSegment).unwrap());
+        assert!(
+            getsockopt(on.io.socket(), UdpGroSegment).unwrap()
+                && !getsockopt(off.io.socket(), UdpGroSegment).unwrap()
+        );
         assert_eq!(off.max_segments(1200), 1);
         assert!(on.max_segments(1200) > 1);
         assert_eq!("twice".parse::<SegmentationOffload>(), Err(UnknownOffload));
