@@ -37,6 +37,11 @@ pub enum Reply {
     NewCode(Option<u16>),
 }
 
+/// The file that the last minute of discovery frames is wanted in: an order that is the endpoint's and not the host's.
+pub fn discovery_file(line: &str) -> Option<&str> {
+    line.trim().strip_prefix("save-discovery ").map(str::trim)
+}
+
 /// Carries out one line.
 pub fn obey(host: &mut Host, now: UnixTime, line: &str) -> Reply {
     let words: Vec<&str> = line.split_whitespace().collect();
@@ -56,6 +61,7 @@ pub fn obey(host: &mut Host, now: UnixTime, line: &str) -> Reply {
 fn carry_out(host: &mut Host, now: UnixTime, words: &[&str]) -> Result<String, String> {
     match words {
         ["help"] => Ok(HELP.to_owned()),
+        ["save-discovery"] => Err("say which file: save-discovery FILE".to_owned()),
         ["who"] => Ok(who(host, now)),
         ["waiting"] => Ok(waiting(host)),
         ["invites"] => Ok(invites(host, now)),
@@ -377,6 +383,14 @@ mod tests {
         assert_eq!(obey(&mut host, NOW, "code new 2"), Reply::NewCode(Some(2)));
         for wrong in ["code new 0", "code new many", "code old"] {
             assert!(matches!(obey(&mut host, NOW, wrong), Reply::Text(_)), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_file_to_save_is_the_rest_of_the_line() {
+        assert_eq!(discovery_file("save-discovery a b.pcapng "), Some("a b.pcapng"));
+        for line in ["save-discovery", " save-discovery  ", "who"] {
+            assert_eq!(discovery_file(line), None, "{line:?}");
         }
     }
 

@@ -45,10 +45,8 @@ use crate::addresses;
 use crate::doctor;
 use crate::invitation::{self, Inviting};
 use crate::lan::{Lan, OpenLan};
+use crate::orders;
 use crate::settings::{Party, Settings, party};
-
-/// The order that needs the endpoint, and not the room's host.
-const SAVE_DISCOVERY: &str = "save-discovery ";
 
 /// # Errors
 /// Everything that ends a run before the host asks for it, with what to do about it.
@@ -245,10 +243,10 @@ async fn steer(
                 None => return Ok(()),
             },
             line = next(&mut typed) => match (line, &inviting) {
-                (Some(line), Some(_)) if line.starts_with(SAVE_DISCOVERY) => {
-                    save_discovery(&handle, line[SAVE_DISCOVERY.len()..].trim()).await;
-                }
-                (Some(line), Some(inviting)) => inviting.obey(&handle, pin, line).await,
+                (Some(line), Some(inviting)) => match orders::discovery_file(&line) {
+                    Some(file) => save_discovery(&handle, file).await,
+                    None => inviting.obey(&handle, pin, line).await,
+                },
                 (None, _) | (_, None) => typed = None,
             },
             _ = interrupt.recv() => break,
