@@ -95,6 +95,8 @@ impl Process {
     pub fn wait_for_log(&mut self, text: &str, limit: Duration) -> Result<String, LabError> {
         let what = format!("{text:?} in the log of {}", self.label);
         let found = wait_for(&what, limit, || {
+            // Before the look at its log, which is whole then.
+            let has_ended = self.finished().is_some();
             let line = self
                 .log()
                 .lines()
@@ -102,7 +104,7 @@ impl Process {
                 .map(str::to_owned);
             match line {
                 Some(line) => Some(Some(line)),
-                None => self.finished().map(|_| None),
+                None => has_ended.then_some(None),
             }
         });
         match found {
