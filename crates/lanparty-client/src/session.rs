@@ -114,7 +114,12 @@ async fn evening(party: Party, state_dir: &Path) -> Result<(), Failure> {
     let adapter = Adapter::new(transaction, party.tap.clone(), mac, party.mtu);
     let tap = adapter.create().map_err(adapter_failure)?;
     let config = config(&entrance);
-    let outcome = play(&party, entrance, config, tap, adapter.clone(), network, state_dir).await;
+    let machine = Machine {
+        adapter: adapter.clone(),
+        network,
+        signals,
+    };
+    let outcome = play(&party, entrance, config, tap, machine, state_dir).await;
     let undone = block_in_place(|| adapter.close()).map_err(adapter_failure);
     for (undo, error) in undone?.failed {
         tracing::warn!(?undo, %error, "a change to this machine could not be undone; the next start tries again");
@@ -156,13 +161,20 @@ fn endpoint_config(
     }
 }
 
+/// The player's machine.
+struct Machine {
+    adapter: Adapter,
+    network: Network,
+    /// The same from start to end: new ones do not hear what has come before them.
+    signals: Signals,
+}
+
 async fn play(
     party: &Party,
     entrance: Entrance,
     config: EndpointConfig,
     tap: Tap,
-    adapter: Adapter,
-    network: Network,
+    machine: Machine,
     state_dir: &Path,
 ) -> Result<(), Failure> {
     let room = match &entrance.room {
@@ -182,7 +194,7 @@ async fn play(
     let mac = config.mac.unwrap_or(Mac::ZERO);
     let (status, _) = watch::channel(first_status(Program::Client, &config, SystemTime::now()));
     let recorder = recorder(party)?;
-    let again = adapter.clone();
+    let again = machine.adapter.clone();
     let reopen = move || recreate(again.clone());
     let (endpoint, handle) = endpoint(config, sealed, tap, reopen, status.clone()).map_err(Failure::from)?;
     let remembered = handle.remembered();
@@ -202,10 +214,9 @@ async fn play(
         wants_dhcp: party.dhcp,
         is_sealed,
         state_dir: state_dir.to_owned(),
-        adapter,
+        machine,
         handle,
         status,
-        network,
         lease: LeaseKeeper::default(),
         dhcp: None,
         joined: None,
@@ -262,10 +273,9 @@ struct Player {
     wants_dhcp: bool,
     is_sealed: bool,
     state_dir: PathBuf,
-    adapter: Adapter,
+    machine: Machine,
     handle: EndpointHandle,
     status: watch::Sender<Status>,
-    network: Network,
     lease: LeaseKeeper,
     /// The client with the time of its start.
     dhcp: Option<(DhcpClient, Instant)>,
@@ -295,7 +305,6 @@ impl Player {
 
     async fn evening(&mut self) -> Result<End, Failure> {
         let mut changes = Watch::new().map_err(unexpected)?;
-        let mut signals = Signals::new().map_err(unexpected)?;
         let mut ear = Ear::open();
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -318,7 +327,7 @@ impl Player {
                     self.look().await;
                 }
                 _ = tick.tick() => self.handle_tick().await?,
-                () = signals.any() => return Ok(End::Asked),
+                () = self.machine.signals.any() => return Ok(End::Asked),
             }
         }
     }
@@ -372,7 +381,7 @@ impl Player {
 
     /// Somebody can be reached now.
     async fn arrive(&mut self) -> Result<(), Failure> {
-        complain(block_in_place(|| self.adapter.link_up()));
+        complain(block_in_place(|| self.machine.adapter.link_up()));
         self.start_dhcp()?;
         self.look().await;
         Ok(())
@@ -430,13 +439,15 @@ impl Player {
 
     async fn use_lease(&mut self) -> Result<(), Failure> {
         let address = self.lease.address();
-        match self.network.snapshot().await {
+        match self.machine.network.snapshot().await {
             Ok(snapshot) => {
                 // Before anything of this machine's leads there.
                 if let Some(party) = address.filter(|_| !self.goes_on_anyway) {
                     doctor::check_network(&snapshot, &self.tap, party)?;
                 }
-                complain(block_in_place(|| self.adapter.set_lease(&snapshot, address)));
+                complain(block_in_place(|| {
+                    self.machine.adapter.set_lease(&snapshot, address)
+                }));
                 self.look().await;
             }
             Err(error) => tracing::warn!(%error, "could not look at this machine's network"),
@@ -446,9 +457,9 @@ impl Player {
 
     /// Sees how this machine's network is now, and does what follows.
     async fn look(&mut self) {
-        match self.network.snapshot().await {
+        match self.machine.network.snapshot().await {
             Ok(snapshot) => {
-                complain(block_in_place(|| self.adapter.refresh(&snapshot)));
+                complain(block_in_place(|| self.machine.adapter.refresh(&snapshot)));
                 outlook::note_host(&self.status, &snapshot, &self.tap);
             }
             Err(error) => tracing::warn!(%error, "could not look at this machine's network"),
