@@ -17,7 +17,7 @@ mod vectors;
 
 use std::time::Duration;
 
-use lanparty_wire::{Mac, MemberId, PeerId};
+use lanparty_wire::{Mac, MemberId, PeerId, Standing, UnixTime};
 
 pub use self::identity::IdentityKey;
 pub(crate) use self::sealing::{Sealing, Told};
@@ -51,6 +51,28 @@ pub struct Roster {
     /// Grows with every change.
     pub number: u64,
     pub members: Vec<SealedMember>,
+}
+
+impl Roster {
+    /// What a signed roster says at this time.
+    pub fn of(signed: &lanparty_wire::Roster, now: UnixTime) -> Roster {
+        let content = signed.content();
+        let members = content.members.iter().filter(|member| now < member.expires);
+        let members = members.map(|member| SealedMember {
+            identity: member.identity,
+            id: member.id,
+            mac: member.mac,
+            role: match member.standing {
+                Standing::Player => MemberRole::Player,
+                Standing::Spectator => MemberRole::Spectator,
+                Standing::Gateway => MemberRole::Host,
+            },
+        });
+        Roster {
+            number: content.number,
+            members: members.collect(),
+        }
+    }
 }
 
 /// One admitted member.

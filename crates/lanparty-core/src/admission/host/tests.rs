@@ -1,4 +1,4 @@
-use lanparty_wire::Mac;
+use lanparty_wire::{AdmissionRefusal, InviteSecret, Mac, Profile, Proof};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 use super::{super::*, *};
