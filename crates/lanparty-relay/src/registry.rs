@@ -14,7 +14,7 @@ use lanparty_core::relay::{
 };
 use lanparty_wire::{
     GroupHandle, LeaveReason, MemberId, PeerId, RoomId, Roster, SealedRoom, ShortNumber,
-    control::{self, Message, Tenure},
+    control::{self, Message, Role, Tenure},
 };
 use parking_lot::Mutex;
 use rand::{SeedableRng, rngs::SmallRng};
@@ -85,7 +85,7 @@ impl Registry {
         let admission = rooms.join(now, random, join, member.clone())?;
         tell_all(
             &admission.roster,
-            Some(admission.member.id),
+            (Some(admission.member.id), admission.member.role),
             Some(&receipt),
             &Message::Joined {
                 member: admission.member.clone(),
@@ -117,7 +117,7 @@ impl Registry {
         };
         tell_all(
             &departure.roster,
-            None,
+            (Some(departure.member), departure.role),
             None,
             &Message::Left {
                 member: departure.member,
@@ -149,9 +149,10 @@ impl Registry {
         let Some((news, roster)) = state.rooms.set_budget(seat, announced, leg) else {
             return;
         };
-        if let Some(bytes) = news {
+        if let (Some(bytes), Some(entry)) = (news, roster.entry(seat.member)) {
             let member = Some(seat.member);
-            tell_all(&roster, member, None, &Message::Budget { member, bytes });
+            let about = (member, entry.member.role);
+            tell_all(&roster, about, None, &Message::Budget { member, bytes });
         }
         state.publish(&seat.room, roster);
     }
@@ -163,7 +164,8 @@ impl Registry {
             return;
         };
         let member = Some(seat.member);
-        tell_all(&roster, member, None, &Message::LanLink { member, up });
+        let about = (member, Role::Gateway);
+        tell_all(&roster, about, None, &Message::LanLink { member, up });
         state.publish(&seat.room, roster);
     }
 
@@ -292,7 +294,7 @@ impl State {
         tracing::info!(%room, %gateway, term, "another LAN gateway takes over");
         tell_all(
             &roster,
-            None,
+            (None, Role::Gateway),
             None,
             &Message::Gateway {
                 member: gateway,
@@ -307,6 +309,7 @@ impl State {
             .rosters
             .entry(room.clone())
             .or_insert_with(|| Arc::new(ArcSwap::new(roster.clone())));
+        introduce(&shared.load(), &roster);
         shared.store(roster);
         shared.clone()
     }
@@ -317,15 +320,35 @@ impl State {
     }
 }
 
-/// Queues a message for everybody but one. Who cannot take it has lost the thread and must come again.
-fn tell_all(roster: &Members, except: Option<MemberId>, receipt: Option<&Receipt>, message: &Message) {
+/// Queues a message about somebody of this role for all that may know of it, but for one. Who cannot take it has lost the thread and must come
+/// again.
+fn tell_all(
+    roster: &Members,
+    (except, role): (Option<MemberId>, Role),
+    receipt: Option<&Receipt>,
+    message: &Message,
+) {
     let Some(bytes) = encode(message) else { return };
-    for entry in roster
+    let others = roster
         .entries()
         .iter()
-        .filter(|entry| Some(entry.member.id) != except)
-    {
+        .filter(|entry| Some(entry.member.id) != except);
+    for entry in others.filter(|entry| entry.may_know(role)) {
         entry.handle.tell(bytes.clone(), receipt.cloned());
+    }
+}
+
+/// Names everybody to those who are in from now on, and knew of the host alone.
+fn introduce(before: &Members, roster: &Members) {
+    for entry in roster.let_in_since(before, Arc::ptr_eq) {
+        let others = roster.entries().iter().map(|other| &other.member);
+        let unknown = others.filter(|other| other.role != Role::Gateway && other.id != entry.member.id);
+        let joined = unknown.map(|other| Message::Joined {
+            member: other.clone(),
+        });
+        for bytes in joined.filter_map(|message| encode(&message)) {
+            entry.handle.tell(bytes, None);
+        }
     }
 }
 

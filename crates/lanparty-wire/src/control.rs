@@ -121,7 +121,8 @@ pub struct Welcome {
     /// The room's LAN gateway, if it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<MemberId>,
-    /// How many members there are, this one included; a joined message follows for each other.
+    /// How many members there are, this one included; a joined message follows for each other. 0 for who is not in a sealed room yet, and hears
+    /// of the host alone until it is.
     #[serde(default)]
     pub members: u16,
 }

@@ -99,6 +99,10 @@ impl<F: Forwarding> Node<F> {
         });
         self.seal_welcome(now);
         self.expected = welcome.members;
+        if let Some(sealing) = self.sealing.as_mut().filter(|_| welcome.members == 0) {
+            // Of those who are gone by now we may never hear.
+            sealing.someone_left(now);
+        }
         self.tell(Event::Joined {
             member: welcome.member,
             mode: welcome.mode,
@@ -272,7 +276,8 @@ impl<F: Forwarding> Node<F> {
 
     /// Once everybody is named whom the welcome has counted, those that were known before and were not named are gone.
     fn all_named(&mut self, now: Instant) {
-        if self.peers.len() + 1 < usize::from(self.expected) {
+        // Who is not in, as far as the relay knows, is named nobody but the host: it is not known yet who is gone.
+        if self.expected == 0 || self.peers.len() + 1 < usize::from(self.expected) {
             return;
         }
         for member in self.peers.forget_parked() {

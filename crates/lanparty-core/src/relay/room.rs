@@ -215,7 +215,8 @@ impl<H: Clone> Room<H> {
         }
     }
 
-    pub(super) fn welcome(&self, member: &Member, sealed: bool) -> Welcome {
+    /// Who is not in does not hear how many there are.
+    pub(super) fn welcome(&self, member: &Member, sealed: bool, is_in: bool) -> Welcome {
         Welcome {
             version: VERSION,
             member: member.id,
@@ -223,7 +224,10 @@ impl<H: Clone> Room<H> {
             mode: Mode::Relay,
             sealed,
             gateway: self.lease.holder(),
-            members: u16::try_from(self.places.len()).unwrap_or(u16::MAX),
+            members: match is_in {
+                true => u16::try_from(self.places.len()).unwrap_or(u16::MAX),
+                false => 0,
+            },
         }
     }
 }

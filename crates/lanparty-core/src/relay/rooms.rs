@@ -80,7 +80,7 @@ pub struct Admission<H> {
     pub seat: Seat,
     pub member: Member,
     pub welcome: Welcome,
-    /// Those who were there before, for the joiner.
+    /// Those who were there before, for the joiner; if it is not in, the host alone.
     pub others: Vec<Member>,
     /// The newest roster of a sealed room, for those who are in it.
     pub paper: Option<Arc<[u8]>>,
@@ -96,6 +96,7 @@ pub struct Admission<H> {
 #[derive(Debug)]
 pub struct Departure<H> {
     pub member: MemberId,
+    pub role: Role,
     pub identity: PeerId,
     pub incarnation: Incarnation,
     pub reason: LeaveReason,
@@ -194,7 +195,9 @@ impl<H: Clone> Rooms<H> {
             place.entry.member.standby = room.lease_to(now, join.clock, place.entry.member.id);
         }
         let member = place.entry.member.clone();
-        let others = room.members().cloned().collect();
+        let known = room.members().filter(|other| place.entry.may_know(other.role));
+        let others = known.cloned().collect();
+        let is_in = place.entry.admitted;
         room.places.insert(member.id, place);
         let admission = Admission {
             seat: Seat {
@@ -202,7 +205,7 @@ impl<H: Clone> Rooms<H> {
                 member: member.id,
                 serial: self.next_serial,
             },
-            welcome: room.welcome(&member, join.hello.room.is_sealed()),
+            welcome: room.welcome(&member, join.hello.room.is_sealed(), is_in),
             others,
             paper,
             displaced: displaced.as_ref().map(|place| place.entry.handle.clone()),
@@ -236,6 +239,7 @@ impl<H: Clone> Rooms<H> {
         let heir = room.lease_from(now, clock, member.id);
         let departure = Departure {
             member: member.id,
+            role: member.role,
             identity: member.identity,
             incarnation: member.incarnation,
             reason,

@@ -27,6 +27,13 @@ pub struct Entry<H> {
     pub handle: H,
 }
 
+impl<H> Entry<H> {
+    /// Whether it is told of a member of this role: who is not in knows of the host and of nobody else.
+    pub fn may_know(&self, role: Role) -> bool {
+        self.admitted || role == Role::Gateway
+    }
+}
+
 /// The groups that one member has registered for itself.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Groups(Vec<(GroupHandle, Box<[MemberId]>)>);
@@ -79,6 +86,18 @@ impl<H> Roster<H> {
             .binary_search_by_key(&id, |entry| entry.member.id)
             .ok()?;
         Some(&self.entries[index])
+    }
+
+    /// Those who are in and were not in an earlier roster of the room, where they were already: they are to be told of everybody now.
+    pub fn let_in_since<'a>(
+        &'a self,
+        before: &'a Roster<H>,
+        is_same: impl Fn(&H, &H) -> bool + 'a,
+    ) -> impl Iterator<Item = &'a Entry<H>> {
+        self.entries.iter().filter(move |entry| {
+            let was = before.entry(entry.member.id);
+            entry.admitted && was.is_some_and(|was| !was.admitted && is_same(&was.handle, &entry.handle))
+        })
     }
 
     /// Whom a datagram of `source`, an entry of this roster, reaches.

@@ -143,6 +143,44 @@ fn nobody_but_the_host_is_the_lan_gateway_before_it_comes_and_after() {
 }
 
 #[test]
+fn who_waits_hears_of_the_host_alone_and_of_everybody_once_it_is_in() {
+    let party = Party::new();
+    let machines = [Machine::new(), Machine::new(), Machine::new()];
+    let mut host = party.host();
+    let ada = party.player(&machines[0], 1);
+    host.send_control(&party.roster(1, &[&ada])).unwrap();
+    let mut eve = party.player(&machines[1], 2);
+    assert_eq!(eve.member.welcome().members, 0);
+    // What others do in the meantime is none of its business either.
+    ada.member.link().close(LeaveReason::Goodbye);
+    let ada = party.player(&machines[0], 1);
+    let late = party.player(&machines[2], 3);
+    let mut told = Vec::new();
+    let nothing_more = eve.member.wait_control(LATE, |message| {
+        told.push(message.clone());
+        None::<()>
+    });
+    assert!(nothing_more.is_err());
+    let is_host = |message: &Message| match message {
+        Message::Joined { member } => member.id == host.id(),
+        Message::Budget { member, .. } => *member == Some(host.id()),
+        _ => false,
+    };
+    assert!(told.iter().all(is_host), "{told:?}");
+
+    host.send_control(&party.roster(2, &[&ada, &eve, &late])).unwrap();
+    // In whatever order.
+    let mut unknown = vec![ada.member.id(), late.member.id()];
+    let all_named = eve.member.wait_control(SOON, |message| {
+        if let Message::Joined { member } = message {
+            unknown.retain(|other| *other != member.id);
+        }
+        unknown.is_empty().then_some(())
+    });
+    all_named.unwrap();
+}
+
+#[test]
 fn a_roster_reaches_those_who_are_in_and_those_who_come_back() {
     let party = Party::new();
     let machines = [Machine::new(), Machine::new(), Machine::new()];

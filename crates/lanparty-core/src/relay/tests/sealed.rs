@@ -108,6 +108,33 @@ fn newcomers_reach_nobody_until_the_host_lets_them_in() {
 }
 
 #[test]
+fn who_is_not_in_hears_of_the_host_alone() {
+    let mut party = Party::new();
+    let host = party.gateway().unwrap();
+    let ada = party.player(1).unwrap();
+    party.take(&host, party.roster(1, &[&ada])).unwrap();
+    let eve = party.player(2).unwrap();
+    assert_eq!(eve.others, std::slice::from_ref(&host.member));
+    assert_eq!(eve.welcome.members, 0, "nor how many there are");
+    let before = party.relay.roster();
+    let knows = |id, role| before.entry(id).unwrap().may_know(role);
+    assert!(!knows(eve.member.id, Role::Client) && knows(eve.member.id, Role::Gateway));
+    assert!(knows(ada.member.id, Role::Client) && knows(host.member.id, Role::Client));
+    let change = party
+        .take(&host, party.roster(2, &[&ada, &eve]))
+        .unwrap()
+        .unwrap();
+    let let_in: Vec<u32> = change
+        .roster
+        .let_in_since(&before, |a, b| a == b)
+        .map(|entry| entry.handle)
+        .collect();
+    assert_eq!(let_in, [2]);
+    let again = party.player(2).unwrap();
+    assert_eq!((again.others.len(), again.welcome.members), (2, 3));
+}
+
+#[test]
 fn only_who_was_in_and_is_not_any_more_has_to_go() {
     let mut party = Party::new();
     let host = party.gateway().unwrap();
