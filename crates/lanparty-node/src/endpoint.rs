@@ -423,6 +423,7 @@ where
                 Output::Control(message) => self.send_control(message),
                 Output::Inject(frame) => self.inject(now, &frame).await?,
                 Output::Event(Event::Note { from, bytes }) => self.note(now, from, &bytes),
+                Output::Event(Event::OnLan { mac }) => self.refuse_mac(mac),
                 Output::Event(event) => self.tell_node(event),
             }
         }

@@ -215,6 +215,8 @@ refusals! {
     Busy = 16, "the host has too many newcomers waiting; try again in a minute";
     /// The host could not read the request.
     Malformed = 17, "the host did not understand this client; update the older one";
+    /// A station of the host's LAN has the MAC.
+    OnLan = 18, "a device on the host's LAN has this MAC address; remove --virtual-mac, or give another one";
 }
 
 impl AdmissionRefusal {

@@ -10,8 +10,8 @@ mod wishes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use lanparty_wire::{
-    AdmissionAnswer, AdmissionRequest, Admitted, HostKey, MAX_ROSTER, MemberId, Membership, PeerId, Roster,
-    RosterContent, SealedRoom, Standing, UnixTime,
+    AdmissionAnswer, AdmissionRequest, Admitted, HostKey, MAX_ROSTER, Mac, MemberId, Membership, PeerId,
+    Roster, RosterContent, SealedRoom, Standing, UnixTime,
 };
 
 use super::{HostState, StateError};
@@ -71,6 +71,8 @@ pub struct Host {
     state: HostState,
     waiting: BTreeMap<PeerId, Waiting>,
     present: BTreeSet<PeerId>,
+    /// Addresses of the LAN's own stations that somebody has come with.
+    on_lan: BTreeSet<Mac>,
     roster: Option<Roster>,
     events: VecDeque<HostEvent>,
 }
@@ -91,6 +93,7 @@ impl Host {
             state,
             waiting: BTreeMap::new(),
             present: BTreeSet::new(),
+            on_lan: BTreeSet::new(),
             roster: None,
             events: VecDeque::new(),
         })

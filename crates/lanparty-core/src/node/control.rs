@@ -219,6 +219,9 @@ impl<F: Forwarding> Node<F> {
             (Role::Client | Role::Gateway, _) => None,
         };
         let Some(reason) = harm else { return false };
+        if let (DropReason::ForgedSource, Some(mac)) = (reason, member.mac) {
+            self.tell(Event::OnLan { mac });
+        }
         self.counters.drops.count(reason);
         tracing::warn!(member = %member.id, role = ?member.role, mac = ?member.mac, reason = reason.name(),
             "a member that would harm the LAN is ignored");

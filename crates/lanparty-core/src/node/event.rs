@@ -55,6 +55,9 @@ pub enum Event {
     Note { from: MemberId, bytes: Vec<u8> },
     /// What the LAN gateway's address helper has done.
     Addresses(addresses::News),
+    /// At a LAN gateway: a member has the address of a station that was heard on the LAN, and is ignored. For the shell, not for a
+    /// person.
+    OnLan { mac: Mac },
     /// A frame goes out on the LAN so that its switches know where a member's address is.
     CamRefresh { mac: Mac, reason: RefreshReason },
 }

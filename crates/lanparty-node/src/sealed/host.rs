@@ -9,7 +9,7 @@ use lanparty_core::{
 };
 use lanparty_os::device::{Device, DeviceError};
 use lanparty_quic::Identity;
-use lanparty_wire::{HostKey, Roster, control::Message};
+use lanparty_wire::{HostKey, Mac, Roster, control::Message};
 
 use super::{Part, unix_now};
 use crate::endpoint::{Endpoint, EndpointEvent};
@@ -64,6 +64,14 @@ where
             ReceptionOutput::Waiting(identity) => self.tell(EndpointEvent::Waiting(identity)),
         }
         true
+    }
+
+    /// A station of our LAN has an address that a member has come with. In an open room he is ignored, and nothing else can be done.
+    pub(crate) fn refuse_mac(&mut self, mac: Mac) {
+        tracing::warn!(%mac, "somebody has come with the MAC address of a device on this LAN");
+        if let Some(Part::Host { reception, .. }) = self.sealed.as_mut().map(|sealed| &mut sealed.part) {
+            reception.host_mut().refuse_mac(unix_now(), mac);
+        }
     }
 
     fn save_host(&mut self) {

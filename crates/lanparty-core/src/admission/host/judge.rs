@@ -62,6 +62,9 @@ impl Host {
         if !request.mac.is_identity() {
             return Err(AdmissionRefusal::InvalidMac);
         }
+        if self.on_lan.contains(&request.mac) {
+            return Err(AdmissionRefusal::OnLan);
+        }
         if self.state.bans.contains(identity) {
             return Err(AdmissionRefusal::Banned);
         }

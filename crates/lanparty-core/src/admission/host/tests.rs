@@ -361,6 +361,26 @@ impl Party {
     }
 }
 
+#[test]
+fn an_address_that_the_lan_has_puts_out_and_keeps_out_and_another_one_brings_back() {
+    let mut party = Party::new();
+    let invite = party.invite(Some(1));
+    let (membership, _) = admitted(party.ask(1, &invite));
+    let mac = membership.member().mac.unwrap();
+    party.host.refuse_mac(NOW, mac);
+    assert!(party.host.roster().unwrap().member(&peer(1), NOW).is_none());
+    let by_membership = Proof::Membership(membership.bytes().to_vec());
+    assert_eq!(
+        refused(party.ask_with(1, by_membership.clone())),
+        AdmissionRefusal::OnLan
+    );
+    let elsewhere = AdmissionRequest {
+        mac: Mac([2, 9, 9, 9, 9, 9]),
+        ..request(1, by_membership)
+    };
+    admitted(party.host.handle_request(NOW, peer(1), &elsewhere));
+}
+
 fn admitted(answer: AdmissionAnswer) -> (Membership, u64) {
     match answer {
         AdmissionAnswer::Admitted { membership, roster } => (membership, roster),

@@ -1,6 +1,6 @@
 //! What the person at the host wants: members out, named or changed, and invites made and taken back.
 
-use lanparty_wire::{Admitted, InviteId, InviteSecret, PeerId, Profile, Standing, UnixTime};
+use lanparty_wire::{Admitted, InviteId, InviteSecret, Mac, PeerId, Profile, Standing, UnixTime};
 use rand::{CryptoRng, Rng};
 
 use super::{Host, HostEvent};
@@ -11,6 +11,9 @@ use crate::{
 
 /// Identities that are remembered as put out; of more, the earliest are forgotten.
 const MAX_KICKED: usize = 1024;
+
+/// Addresses that are refused because the LAN has them: more than that, and somebody tries them out.
+const MAX_ON_LAN: usize = 1024;
 
 impl Host {
     /// Puts somebody out, who needs a new invite to come back. False if it was no member.
@@ -32,6 +35,19 @@ impl Host {
         self.state.kicked.insert(*identity, now);
         self.publish(now);
         true
+    }
+
+    /// A station of the LAN has this address: nobody comes in with it while the host runs, and who is in with it is put out. With another
+    /// address he may come back as before.
+    pub fn refuse_mac(&mut self, now: UnixTime, mac: Mac) {
+        if self.on_lan.len() < MAX_ON_LAN {
+            self.on_lan.insert(mac);
+        }
+        let before = self.state.members.len();
+        self.state.members.retain(|member| member.mac != Some(mac));
+        if self.state.members.len() != before {
+            self.publish(now);
+        }
     }
 
     /// Puts somebody out for good, whether it is a member or not. The host itself cannot be banned.
