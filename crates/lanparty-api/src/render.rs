@@ -6,7 +6,7 @@
 use std::fmt::{self, Display, Write};
 
 use lanparty_wire::{
-    DropCounters,
+    DropCounters, Profile,
     control::{Mode, Role},
 };
 
@@ -218,7 +218,11 @@ fn room(endpoint: &EndpointStatus) -> String {
         Some(Mode::DirectP2p) => ", directly",
         Some(Mode::DirectFailedRelayFallback) => ", through the relay because direct paths failed",
     };
-    format!("{} ({trust}), {joined}{mode}", endpoint.room)
+    let profile = match endpoint.profile {
+        Some(Profile::Strangers) => ", for strangers",
+        Some(Profile::Friends) | None => "",
+    };
+    format!("{} ({trust}{profile}), {joined}{mode}", endpoint.room)
 }
 
 fn adapter(interface: &InterfaceStatus) -> String {

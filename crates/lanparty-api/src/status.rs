@@ -9,7 +9,7 @@ mod relay;
 use std::net::{IpAddr, SocketAddr};
 
 use lanparty_wire::{
-    AdmissionRefusal, DropCounters, Incarnation, Mac, MemberId, PeerId, RelayAddress, RoomId,
+    AdmissionRefusal, DropCounters, Incarnation, Mac, MemberId, PeerId, Profile, RelayAddress, RoomId,
     control::{Mode, Role, Stats},
     host::{Prefix, Snapshot},
 };
@@ -119,6 +119,9 @@ pub struct EndpointStatus {
     /// In a sealed room of somebody else's, how far we have come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admission: Option<Admission>,
+    /// How far members are trusted with each other; `None` where nobody has said it: at players of open rooms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
     /// How members reach each other; `None` until the room was joined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
@@ -184,6 +187,7 @@ impl EndpointStatus {
             room,
             sealed: false,
             admission: None,
+            profile: None,
             mode: None,
             name: String::new(),
             identity: None,

@@ -32,7 +32,7 @@ use lanparty_os::{
     transaction::Transaction,
 };
 use lanparty_quic::{Identity, Trust, TrustOutcome};
-use lanparty_wire::{LeaveReason, Mac, MemberId, RoomId, SealedRoom, control::Role};
+use lanparty_wire::{LeaveReason, Mac, MemberId, Profile, RoomId, SealedRoom, control::Role};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
@@ -157,6 +157,7 @@ fn endpoint_config(
         lan: LanConfig::default(),
         redundancy: party.redundancy,
         udp_offload: party.udp_offload,
+        profile: Profile::default(),
         avoid_interfaces,
     }
 }

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use lanparty_core::admission::{Host, InviteStatus, NewInvite};
-use lanparty_wire::{Admitted, InviteId, PeerId, Standing, UnixTime};
+use lanparty_wire::{Admitted, InviteId, PeerId, Profile, Standing, UnixTime};
 
 const HELP: &str = "\
 who                              members, and who is banned
@@ -17,6 +17,7 @@ kick NAME                        puts a member out; a new invite brings it back
 ban NAME, unban IDENTITY         puts somebody out for good, or takes that back
 role NAME player|spectator       what a member may do: play, or only look on
 name NAME NEW NAME               what a member is called
+profile friends|strangers        how far members are trusted: strangers only play with each other
 ask on|off                       whether newcomers wait for your word
 invite [USES|all] [HOURS]        a new link: for one player, unless you say for how many
 invites, revoke ID               the links, and takes one back
@@ -104,6 +105,19 @@ fn carry_out(host: &mut Host, now: UnixTime, words: &[&str]) -> Result<String, S
             let identity = member(host, name)?;
             host.set_name(now, identity, &new.join(" "));
             Ok(done(true, &format!("called {} now", new.join(" "))))
+        }
+        ["profile", profile] => {
+            let profile: Profile = profile
+                .parse()
+                .map_err(|error| format!("{profile:?} is no profile: {error}"))?;
+            host.set_profile(now, profile);
+            Ok(match profile {
+                Profile::Friends => "members are friends now, as on any LAN".to_owned(),
+                Profile::Strangers => {
+                    "members are strangers now: they find and play games with each other, and nothing else"
+                        .to_owned()
+                }
+            })
         }
         ["ask", answer @ ("on" | "off")] => {
             host.set_approval(*answer == "on");
@@ -240,6 +254,7 @@ fn who(host: &Host, now: UnixTime) -> String {
             shown(&member.name)
         );
     }
+    let _ = writeln!(text, "profile {}", host.state().profile.name());
     for identity in &host.state().bans {
         let _ = writeln!(text, "banned {identity}");
     }
@@ -348,6 +363,11 @@ mod tests {
     fn orders_change_what_they_say() {
         let mut host = host();
         assert_eq!(told(&mut host, "role ada spectator"), "a spectator now");
+        assert!(told(&mut host, "who").ends_with("profile friends"));
+        assert!(told(&mut host, "profile strangers").starts_with("members are strangers now"));
+        assert!(told(&mut host, "who").ends_with("profile strangers"));
+        assert_eq!(host.roster().unwrap().content().profile, Profile::Strangers);
+        assert!(told(&mut host, "profile foes").contains("neither friends nor strangers"));
         assert_eq!(told(&mut host, "name ada Lady Ada"), "called Lady Ada now");
         assert!(
             told(&mut host, "who").contains("spectator"),
@@ -406,6 +426,7 @@ mod tests {
             let arguments = match order {
                 "ask" => "off",
                 "role" => "ada player",
+                "profile" => "strangers",
                 "name" => "ada eve",
                 "approve" | "deny" | "kick" | "ban" => "nobody",
                 "revoke" | "unban" => "7777",

@@ -22,7 +22,7 @@ use lanparty_core::{
 };
 use lanparty_node::{
     DEFAULT_RECORDING, EndpointConfig, EndpointEvent, EndpointHandle, Recorder, SealedConfig, endpoint,
-    first_status, load_host, say, tell_story,
+    first_status, load_host, say, tell_story, unix_now,
 };
 use lanparty_os::{
     device::{DeviceError, packet::undescribed_offloads},
@@ -33,7 +33,7 @@ use lanparty_os::{
     transaction::{Transaction, TransactionError},
 };
 use lanparty_quic::{Identity, Trust, TrustOutcome};
-use lanparty_wire::{LeaveReason, RoomId, SealedRoom, control::Role, mtu};
+use lanparty_wire::{LeaveReason, Profile, RoomId, SealedRoom, control::Role, mtu};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
@@ -81,6 +81,9 @@ pub fn run(common: &CommonArgs, settings: Settings, state_dir: &Path) -> Result<
             if let Some(approve) = settings.approve {
                 host.set_approval(approve);
             }
+            if let Some(profile) = settings.profile {
+                host.set_profile(unix_now(), profile);
+            }
             Some((host, file))
         }
     };
@@ -115,6 +118,7 @@ pub fn run(common: &CommonArgs, settings: Settings, state_dir: &Path) -> Result<
         },
         redundancy: settings.redundancy.unwrap_or_default(),
         udp_offload: settings.udp_offload.unwrap_or_default(),
+        profile: settings.profile.unwrap_or_default(),
         avoid_interfaces: Vec::new(),
     };
     say(&format!("This LAN gateway's identity is {own}"));
@@ -165,6 +169,11 @@ async fn bridge(
         "Opening {room} for the LAN on {}, through {}",
         lan.name, config.relay
     ));
+    if !config.room.is_sealed() && config.profile == Profile::Strangers {
+        say(
+            "Strangers: the LAN is guarded; members of an open room are not kept apart from each other, only a sealed room does that",
+        );
+    }
     let (endpoint, handle) =
         endpoint(config, sealed, device, lan.reopen(), status.clone()).map_err(Failure::from)?;
     let remembered = handle.remembered();

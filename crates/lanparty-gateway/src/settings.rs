@@ -9,7 +9,7 @@ use lanparty_api::{
 };
 use lanparty_core::{guard::Limits, lan::addresses::Addresses, redundancy::Mode};
 use lanparty_quic::{Pin, SegmentationOffload};
-use lanparty_wire::{PeerId, RelayAddress, RelayToken, RoomCode, mtu};
+use lanparty_wire::{PeerId, Profile, RelayAddress, RelayToken, RoomCode, mtu};
 use serde::Deserialize;
 
 use crate::doctor;
@@ -50,8 +50,8 @@ or in the environment (LANPARTY_ROOM=ABCD). Flags win over the environment, the 
 
 Without --room the room is sealed: frames are encrypted from player to player, only whom this host has admitted can join, and
 the relay cannot read anything. It belongs to the key in the state dir, and is the same room at the next start.
-While a sealed room is open, type orders, or pipe them in: who, waiting, approve, deny, kick, ban, unban, role, name, ask, invite,
-invites, revoke, code; help explains them.
+While a sealed room is open, type orders, or pipe them in: who, waiting, approve, deny, kick, ban, unban, role, name, profile, ask,
+invite, invites, revoke, code; help explains them.
 Beside the link stands a short code for players on the phone, 4711-word-word-word, good for half an hour while this host is online.
 Whoever tries it wrongly five times makes it void. Whenever it is over, another one is shown.
 
@@ -128,6 +128,11 @@ pub struct Settings {
     #[arg(long, value_name = "BOOL", env = "LANPARTY_APPROVE", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true)]
     pub approve: Option<bool>,
+    /// How far members are trusted: friends, or strangers, who reach each other for discovery and games only, and the LAN without its
+    /// shares and desktops, under the addresses that its DHCP server gives them. Kept in the state dir until it is given otherwise. In an
+    /// open room members are not kept apart
+    #[arg(long, value_name = "friends|strangers", env = "LANPARTY_PROFILE")]
+    pub profile: Option<Profile>,
     /// Draw the link as a QR code even if standard output is no terminal
     #[arg(long, value_name = "BOOL", env = "LANPARTY_QR", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true)]
@@ -187,6 +192,7 @@ layer!(Settings {
     name,
     invite_hours,
     approve,
+    profile,
     qr,
     short_code,
     doctor,

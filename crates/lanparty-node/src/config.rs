@@ -2,7 +2,7 @@
 
 use lanparty_core::{guard::Limits, lan::LanConfig, redundancy};
 use lanparty_quic::{Identity, SegmentationOffload, Trust};
-use lanparty_wire::{Mac, RelayAddress, RelayToken, RoomId, control::Role};
+use lanparty_wire::{Mac, Profile, RelayAddress, RelayToken, RoomId, control::Role};
 
 /// Everything that an endpoint needs to know.
 #[derive(Debug, Clone)]
@@ -29,6 +29,8 @@ pub struct EndpointConfig {
     pub redundancy: redundancy::Mode,
     /// Whether the kernel cuts and joins trains of UDP packets.
     pub udp_offload: SegmentationOffload,
+    /// Of an open room's LAN gateway; in a sealed room the host's roster says it.
+    pub profile: Profile,
     /// Interfaces that must never carry the relay's connection, because their frames go through it. If there is any, the
     /// socket is bound to the physical interface that leads to the relay.
     pub avoid_interfaces: Vec<String>,

@@ -100,6 +100,7 @@ async fn dial(question: &RelayQuestion, role: Role, code: &RoomCode) -> Result<D
         limits: Limits::default(),
         lan: LanConfig::default(),
         avoid_interfaces: question.avoid_interfaces.clone(),
+        profile: Default::default(),
         redundancy: Default::default(),
         udp_offload: Default::default(),
     };

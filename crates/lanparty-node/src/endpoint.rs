@@ -145,11 +145,12 @@ where
         .map(|sealed| sealed::prepare(&config, sealed))
         .transpose()?;
     let lan = config.lan.clone();
-    let redundancy = config.redundancy;
+    let (redundancy, profile) = (config.redundancy, config.profile);
     let uplinks = Uplinks::new(config, rand::random()).map_err(EndpointError::Untrusted)?;
     let mut node = Node::new(node, now);
     node.set_lan(lan);
     node.set_redundancy(redundancy);
+    node.set_profile(profile);
     let (node, sealed) = match sealed {
         Some((sealing, sealed)) => (node.sealed(&sealing, now), Some(sealed)),
         None => (node, None),

@@ -67,6 +67,7 @@ pub(crate) fn update(status: &mut Status, moment: Moment<'_>) {
     endpoint.relay.rtt_us = moment.link.map(|link| micros(link.rtt()));
     endpoint.sealed = moment.sealed;
     endpoint.admission = moment.admission;
+    endpoint.profile = moment.node.profile();
     endpoint.route = moment.route;
     let (loss, active) = moment.node.loss();
     endpoint.redundancy = moment.link.map(|_| Redundancy {

@@ -22,8 +22,8 @@ use lanparty_quic::{
     RelayCertificate, SegmentationOffload, Trust,
 };
 use lanparty_wire::{
-    AdmissionRefusal, HostKey, Incarnation, Invite, Mac, MemberId, PeerId, Pin, RejectReason, RoomId,
-    SealedRoom, ShortCode, UnixTime,
+    AdmissionRefusal, HostKey, Incarnation, Invite, Mac, MemberId, PeerId, Pin, Profile, RejectReason,
+    RoomId, SealedRoom, ShortCode, UnixTime,
     control::{Member, Message, Mode, Role, Welcome},
 };
 use tempfile::TempDir;
@@ -275,6 +275,7 @@ fn newcomer(relay: &str, store: PathBuf) -> EndpointConfig {
         lan: LanConfig::default(),
         redundancy: redundancy::Mode::Auto,
         udp_offload: SegmentationOffload::Auto,
+        profile: Profile::default(),
         avoid_interfaces: Vec::new(),
     }
 }

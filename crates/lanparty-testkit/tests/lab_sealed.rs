@@ -11,6 +11,7 @@ use std::{
 use lanparty_testkit::lab::{
     Capture, GAME_SERVER, Lab, LabBuilder, Party, Who,
     probe::{Beacon, ask_everybody, ping, wait_for_ping},
+    wait_for,
 };
 use lanparty_wire::{Invite, InviteSecret};
 
@@ -175,6 +176,69 @@ fn the_host_lets_in_and_puts_out_by_orders() {
         assert_eq!(status.code(), Some(4), "{log}");
         assert!(log.contains(sentence), "{log}");
     }
+}
+
+#[test]
+fn strangers_play_with_each_other_and_share_nothing_until_they_are_friends() {
+    const BOB: Who = Who::Player(1);
+    let mut party = Party::prepare(&Lab::builder().players(2)).unwrap();
+    party.seal();
+    party.launch(Who::Relay).unwrap();
+    party
+        .launch_with(Who::Gateway, &["--profile", "strangers"])
+        .unwrap();
+    party.launch(PLAYER).unwrap();
+    party.launch(BOB).unwrap();
+    let leases = [0, 1].map(|player| party.wait_for_lease(player, LIMIT).unwrap());
+    let other = leases[1].to_string();
+    for who in [PLAYER, BOB] {
+        wait_for_ping(party.machine(who), &GAME_SERVER.to_string(), SOON).unwrap();
+        assert_eq!(party.status(who).unwrap()["endpoint"]["profile"], "strangers");
+    }
+    ping(&party.lab.lan.games, &other, &[]).unwrap();
+
+    // A game is found by broadcast and answers.
+    let beacon = Beacon::start(party.machine(BOB)).unwrap();
+    let found = wait_for("the other player's game", SOON, || {
+        ask_everybody(party.machine(PLAYER), leases[0]).ok()
+    });
+    assert_eq!(found.unwrap().0.ip(), leases[1]);
+    drop(beacon);
+    // Nothing else does, although each knows the other's MAC by now.
+    assert!((0..3).all(|_| ping(party.machine(PLAYER), &other, &[]).is_err()));
+    assert!(dropped(&party, PLAYER, "stranger") >= 3);
+
+    // The LAN's shares are closed, and nobody poses as another there.
+    let share = format!("timeout 2 bash -c 'exec 3<>/dev/tcp/{GAME_SERVER}/445' || true");
+    party.machine(PLAYER).shell(&share).unwrap();
+    assert!(dropped(&party, Who::Gateway, "closed_service") > 0);
+    let forged = "10.73.42.251";
+    let machine = party.machine(PLAYER);
+    machine
+        .run(&format!("ip address add {forged}/24 dev party0"))
+        .unwrap();
+    machine.run("ip neigh flush dev party0").unwrap();
+    assert!(ping(machine, &GAME_SERVER.to_string(), &["-I", forged]).is_err());
+    assert!(dropped(&party, Who::Gateway, "forged_address") > 0);
+    machine
+        .run(&format!("ip address del {forged}/24 dev party0"))
+        .unwrap();
+
+    party.order("profile friends").unwrap();
+    wait_for_ping(party.machine(PLAYER), &other, SOON).unwrap();
+    party.order("profile strangers").unwrap();
+    let apart = wait_for("the two to be apart again", SOON, || {
+        ping(party.machine(PLAYER), &other, &[]).is_err().then_some(())
+    });
+    apart.unwrap();
+    party.order("who").unwrap();
+    let gateway = party.process(Who::Gateway).unwrap();
+    gateway.wait_for_log("profile strangers", SOON).unwrap();
+}
+
+/// How often a process has dropped something for this reason.
+fn dropped(party: &Party, who: Who, reason: &str) -> u64 {
+    party.status(who).unwrap()["drops"][reason].as_u64().unwrap_or(0)
 }
 
 /// Everybody in a sealed room, with leases.

@@ -43,7 +43,8 @@ pub use id::{Destination, GroupHandle, Incarnation, MemberId, PeerId};
 pub use invite::{Invite, InviteError, InviteId, InviteSecret, PageError};
 pub use mac::{Mac, MacError};
 pub use membership::{
-    Admitted, MAX_NAME, MAX_ROSTER, Membership, PaperError, Profile, Roster, RosterContent, Standing,
+    Admitted, MAX_NAME, MAX_ROSTER, Membership, PaperError, ParseProfileError, Profile, Roster,
+    RosterContent, Standing,
 };
 pub use pin::{Pin, PinError};
 pub use reason::{Action, DropCounters, DropReason, LeaveReason, RejectReason};

@@ -4,7 +4,7 @@
 //! the newest one they have seen. Both name the host's key, of which the room's name is a hash, so anybody who knows the room can verify
 //! them, wherever they come from. The bytes are packed by hand because what is signed has one form only (`docs/protocol.md`).
 
-use std::sync::Arc;
+use std::{str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +63,33 @@ pub enum Profile {
     Friends,
     /// Members reach each other for discovery and games only.
     Strangers,
+}
+
+impl Profile {
+    /// The name on command lines, in files and on screens.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Profile::Friends => "friends",
+            Profile::Strangers => "strangers",
+        }
+    }
+}
+
+/// A profile has another name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("it is neither friends nor strangers")]
+pub struct ParseProfileError;
+
+impl FromStr for Profile {
+    type Err = ParseProfileError;
+
+    fn from_str(text: &str) -> Result<Profile, ParseProfileError> {
+        match text {
+            "friends" => Ok(Profile::Friends),
+            "strangers" => Ok(Profile::Strangers),
+            _ => Err(ParseProfileError),
+        }
+    }
 }
 
 /// One member, as the host knows it.

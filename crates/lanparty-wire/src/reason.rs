@@ -94,6 +94,12 @@ drop_reasons! {
     Spectator = "spectator", Filtered;
     /// From, to or through a LAN gateway that waits to take over from the active one, or may not go on.
     Standby = "standby", Filtered;
+    /// Between members of a room for strangers, and neither discovery nor a game's.
+    Stranger = "stranger", Filtered;
+    /// For a service of the LAN that is closed to strangers: files, desktops, shells.
+    ClosedService = "closed_service", Filtered;
+    /// A stranger's frame under an IP address that the LAN's DHCP server has not given it.
+    ForgedAddress = "forged_address", Filtered;
     /// The sequence number was seen before.
     Duplicate = "duplicate", Dropped;
     /// The sequence number is older than the replay window.

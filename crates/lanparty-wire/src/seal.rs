@@ -3,6 +3,8 @@
 //! Two layers. A [`Parcel`] is what an envelope carries and the relay sees: a handshake message or a letter that is sealed. A
 //! [`Letter`] is what is inside. Both are binary, because they are sealed and hashed and must have one form only.
 
+use std::net::Ipv4Addr;
+
 use base64::{Engine, prelude::BASE64_STANDARD};
 
 use crate::{MAX_SEQUENCE, MemberId, TAG_LEN, control::Message};
@@ -167,11 +169,18 @@ pub enum Letter {
     Ack(u8),
     /// Bytes that are not about keys. They may be lost, and come in order.
     Note(Vec<u8>),
+    /// The host's: which IPv4 addresses the LAN's DHCP server has given to which members. May be lost.
+    Leases(Vec<(MemberId, Ipv4Addr)>),
 }
 
 const SENDER_KEYS: u8 = 1;
 const ACK: u8 = 2;
 const NOTE: u8 = 3;
+const LEASES: u8 = 4;
+
+const LEASE_LEN: usize = 2 + 4;
+/// Entries of one [`Letter::Leases`], so that it fits one parcel.
+pub const MAX_LEASES: usize = MAX_NOTE / LEASE_LEN;
 
 impl Letter {
     /// Writes it.
@@ -188,6 +197,14 @@ impl Letter {
             }
             Letter::Ack(id) => vec![ACK, *id],
             Letter::Note(bytes) => [&[NOTE], &bytes[..]].concat(),
+            Letter::Leases(leases) => {
+                let mut out = vec![LEASES];
+                for (member, address) in leases {
+                    out.extend_from_slice(&member.value().to_be_bytes());
+                    out.extend_from_slice(&address.octets());
+                }
+                out
+            }
         }
     }
 
@@ -210,9 +227,22 @@ impl Letter {
             }
             (&ACK, &[id]) if is_id(id) => Ok(Letter::Ack(id)),
             (&NOTE, bytes) => Ok(Letter::Note(bytes.to_vec())),
+            (&LEASES, bytes) => {
+                let (entries, []) = bytes.as_chunks::<LEASE_LEN>() else {
+                    return Err(ParcelError);
+                };
+                let leases = entries.iter().map(lease).collect::<Option<_>>();
+                leases.map(Letter::Leases).ok_or(ParcelError)
+            }
             _ => Err(ParcelError),
         }
     }
+}
+
+fn lease(entry: &[u8; LEASE_LEN]) -> Option<(MemberId, Ipv4Addr)> {
+    let [high, low, address @ ..] = *entry;
+    let member = MemberId::new(u16::from_be_bytes([high, low]))?;
+    Some((member, Ipv4Addr::from(address)))
 }
 
 fn sender_key(entry: &[u8; SENDER_KEY_LEN]) -> SenderKey {
@@ -263,6 +293,7 @@ mod tests {
             Letter::SenderKeys(vec![key(31), key(1)]),
             Letter::Ack(3),
             Letter::Note(b"roster".to_vec()),
+            Letter::Leases(vec![(MemberId::new(513).unwrap(), Ipv4Addr::new(10, 0, 0, 7))]),
         ] {
             assert_eq!(Letter::decode(&letter.encode()), Ok(letter));
         }

@@ -67,9 +67,12 @@ impl<F: Forwarding> Node<F> {
 
     /// A frame of our own for the room.
     fn send_own(&mut self, now: Instant, destination: Destination, frame: &[u8]) {
+        let class = guard::class_of(frame);
+        // The house may be the DHCP server.
+        self.note_lease(now, class, Frame::plain(frame));
         let label = Label {
             kind: Kind::Frame,
-            class: guard::class_of(frame),
+            class,
             flow: guard::flow_hash(self.config.flow_key, frame),
             destination,
         };

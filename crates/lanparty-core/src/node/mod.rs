@@ -29,6 +29,7 @@ mod probe;
 mod receive;
 mod seal;
 mod send;
+mod strangers;
 mod transmit;
 
 use std::{
@@ -38,7 +39,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use lanparty_wire::{
-    Class, DropCounters, DropReason, Header, Incarnation, Mac, MemberId,
+    Class, DropCounters, DropReason, Header, Incarnation, Mac, MemberId, Profile,
     control::{Member, Role},
 };
 
@@ -114,6 +115,8 @@ pub struct Node<F = Switch> {
     outbox: Outbox,
     /// Present in a sealed room.
     sealing: Option<Sealing>,
+    /// Of an open room.
+    profile: Profile,
     /// Second copies on the active path.
     copies: Redundancy<Bytes>,
     prober: Option<Prober>,
@@ -156,6 +159,7 @@ impl<F: Forwarding> Node<F> {
             paths: Paths::default(),
             outbox: Outbox::new(),
             sealing: None,
+            profile: Profile::default(),
             copies: Redundancy::new(redundancy::Mode::default()),
             prober: None,
             cam: CamRefresh::default(),

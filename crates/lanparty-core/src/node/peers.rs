@@ -4,7 +4,7 @@
 //! parked, and those that the relay names again with the same incarnation go on where they were: a window that was emptied would
 //! take replays for new.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{collections::BTreeMap, net::Ipv4Addr, time::Instant};
 
 use lanparty_wire::{
     Destination, DropCounters, DropReason, Header, Incarnation, MemberId, TAG_LEN, control::Member, mtu,
@@ -33,6 +33,8 @@ pub struct Peer {
     pub link: Option<Link>,
     /// Whether the shell was told of it, and the switch: in a sealed room, only once it is admitted.
     pub is_told: bool,
+    /// The address that the LAN's DHCP server has given it, as far as it was heard or the host has told.
+    pub lease: Option<Ipv4Addr>,
     pub reassembler: Reassembler,
     pub answers: Answers,
     pub drops: DropCounters,
@@ -46,6 +48,7 @@ impl Peer {
             windows: Windows::default(),
             link: None,
             is_told: false,
+            lease: None,
             reassembler: Reassembler::new(mtu::frame_limit(inner_mtu.max(mtu::DEFAULT_MTU)) + TAG_LEN),
             answers: Answers::new(now),
             drops: DropCounters::default(),

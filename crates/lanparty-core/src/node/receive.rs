@@ -197,6 +197,8 @@ impl<F: Forwarding> Node<F> {
             return Err(DropReason::Standby);
         }
         let (_, packet) = peer.guard.admit_packet(now, Frame::plain(frame))?;
+        self.check_stranger(from, Frame::plain(frame))?;
+        let peer = self.peers.get_mut(from).ok_or(DropReason::UnknownSource)?;
         let pass = match &mut self.lan {
             None => Pass::AsItIs,
             Some(lan) => lan.toward_lan(now, from, &packet)?,

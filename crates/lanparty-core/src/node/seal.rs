@@ -39,6 +39,7 @@ impl<F: Forwarding> Node<F> {
                 self.admit(now, id);
             }
         }
+        self.tell_leases(now);
         self.flush_sealing(now);
         Ok(())
     }
@@ -166,12 +167,24 @@ impl<F: Forwarding> Node<F> {
             self.outputs
                 .push_back(Output::Control(seal::envelope(to, &parcel)));
         }
+        let mut is_new = false;
         for told in told {
-            self.tell(match told {
-                Told::Secured(member) => Event::MemberSecured { member },
+            let event = match told {
+                Told::Secured(member) => {
+                    is_new = true;
+                    Event::MemberSecured { member }
+                }
                 Told::Unproven(member) => Event::MemberUnproven { member },
                 Told::Note { from, bytes } => Event::Note { from, bytes },
-            });
+                Told::Leases { from, leases } => {
+                    self.told_leases(from, &leases);
+                    continue;
+                }
+            };
+            self.tell(event);
+        }
+        if is_new {
+            self.tell_leases(now);
         }
     }
 }

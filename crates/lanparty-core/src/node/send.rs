@@ -44,7 +44,9 @@ impl<F: Forwarding> Node<F> {
             return Err(DropReason::Spectator);
         }
         let (class, packet) = self.guard.admit_packet(now, frame)?;
-        let mut destination = match self.switch.forward(now, Port::Device, frame)? {
+        self.note_lease(now, class, frame);
+        let egress = self.switch.forward(now, Port::Device, frame)?;
+        let mut destination = match self.isolate(egress, frame)? {
             Egress::Flood => Destination::Flood,
             Egress::Member(member) => Destination::Member(member),
             Egress::UnknownVia(gateway) => {

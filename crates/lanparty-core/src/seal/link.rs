@@ -397,6 +397,11 @@ impl Link {
                 self.acknowledged = Some(id);
                 Ok(())
             }
+            Letter::Leases(leases) => {
+                let from = self.peer;
+                shared.tell(Told::Leases { from, leases });
+                Ok(())
+            }
             Letter::Note(bytes) => {
                 shared.tell(Told::Note {
                     from: self.peer,

@@ -17,7 +17,7 @@ mod vectors;
 
 use std::time::Duration;
 
-use lanparty_wire::{Mac, MemberId, PeerId, Standing, UnixTime};
+use lanparty_wire::{Mac, MemberId, PeerId, Profile, Standing, UnixTime};
 
 pub use self::identity::IdentityKey;
 pub(crate) use self::sealing::{Sealing, Told};
@@ -50,6 +50,8 @@ pub struct SealingConfig {
 pub struct Roster {
     /// Grows with every change.
     pub number: u64,
+    /// How far members are trusted with each other.
+    pub profile: Profile,
     pub members: Vec<SealedMember>,
 }
 
@@ -70,6 +72,7 @@ impl Roster {
         });
         Roster {
             number: content.number,
+            profile: content.profile,
             members: members.collect(),
         }
     }

@@ -1,9 +1,12 @@
 //! What of sealing belongs to the node and not to one of its peers: who we are, who is admitted, and our own sender keys.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::Ipv4Addr,
+    time::{Duration, Instant},
+};
 
 use lanparty_wire::{
-    Destination, DropReason, Header, MemberId, PeerId, SealedRoom, TAG_LEN,
+    Destination, DropReason, Header, MemberId, PeerId, Profile, SealedRoom, TAG_LEN,
     control::{Member, Role},
     seal::Purpose,
 };
@@ -54,6 +57,11 @@ pub enum Told {
     Unproven(MemberId),
     /// A member has written.
     Note { from: MemberId, bytes: Vec<u8> },
+    /// A member says which addresses are whose.
+    Leases {
+        from: MemberId,
+        leases: Vec<(MemberId, Ipv4Addr)>,
+    },
 }
 
 /// What all links need.
@@ -169,6 +177,11 @@ impl Sealing {
             && member.role == role
             && is_host == (entry.role == MemberRole::Host);
         agrees.then_some(entry.role)
+    }
+
+    /// How far members are trusted with each other; `None` before there is a roster.
+    pub fn profile(&self) -> Option<Profile> {
+        Some(self.roster.as_ref()?.profile)
     }
 
     /// What we ourselves may do; `None` if no roster names us.

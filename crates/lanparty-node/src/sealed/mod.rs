@@ -77,7 +77,7 @@ pub(crate) struct Sealed {
 }
 
 /// Seconds since 1970; 0 on a machine whose clock is before that.
-pub(crate) fn unix_now() -> UnixTime {
+pub fn unix_now() -> UnixTime {
     UnixTime(
         SystemTime::now()
             .duration_since(UNIX_EPOCH)

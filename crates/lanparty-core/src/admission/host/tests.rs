@@ -381,6 +381,24 @@ fn an_address_that_the_lan_has_puts_out_and_keeps_out_and_another_one_brings_bac
     admitted(party.host.handle_request(NOW, peer(1), &elsewhere));
 }
 
+#[test]
+fn a_profile_is_in_the_next_roster_and_in_the_first() {
+    let mut party = Party::new();
+    party.host.set_profile(NOW, Profile::Strangers);
+    let profile = |host: &Host| host.roster().unwrap().content().profile;
+    assert_eq!(profile(&party.host), Profile::Strangers);
+    let state = HostState {
+        profile: Profile::Friends,
+        ..party.host.state().clone()
+    };
+    let mut host = Host::new(key(), HostConfig::default(), state).unwrap();
+    host.set_profile(NOW, Profile::Strangers);
+    assert_eq!(host.poll_event(), Some(HostEvent::Save));
+    assert!(host.roster().is_none(), "not in its room yet");
+    host.enter(NOW, id(9));
+    assert_eq!(profile(&host), Profile::Strangers);
+}
+
 fn admitted(answer: AdmissionAnswer) -> (Membership, u64) {
     match answer {
         AdmissionAnswer::Admitted { membership, roster } => (membership, roster),

@@ -90,9 +90,15 @@ impl Host {
 
     /// Sets the safety profile.
     pub fn set_profile(&mut self, now: UnixTime, profile: Profile) {
-        if self.state.profile != profile {
-            self.state.profile = profile;
+        if self.state.profile == profile {
+            return;
+        }
+        self.state.profile = profile;
+        if self.roster.is_some() {
             self.publish(now);
+        } else {
+            // Not in its room yet: the first roster says it.
+            self.events.push_back(HostEvent::Save);
         }
     }
 

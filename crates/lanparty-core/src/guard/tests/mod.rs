@@ -4,6 +4,7 @@ mod classes;
 mod filters;
 mod hidden;
 mod limits;
+mod strangers;
 
 use std::{
     sync::LazyLock,

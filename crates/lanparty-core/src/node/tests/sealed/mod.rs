@@ -3,6 +3,7 @@
 mod attacks;
 mod checks;
 mod healing;
+mod strangers;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -11,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use lanparty_wire::{
-    Destination, DropReason, Frame, Header, Incarnation, LeaveReason, Mac, MemberId, PeerId,
+    Destination, DropReason, Frame, Header, Incarnation, LeaveReason, Mac, MemberId, PeerId, Profile,
     control::{Member, Message},
 };
 
@@ -98,6 +99,7 @@ impl Party {
             incarnations: BTreeMap::new(),
             roster: Roster {
                 number: 1,
+                profile: Profile::Friends,
                 members: admitted.chain([entry(GATEWAY, MemberRole::Host)]).collect(),
             },
             mail: VecDeque::new(),
