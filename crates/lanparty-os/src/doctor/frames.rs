@@ -117,11 +117,11 @@ fn read_ipv4(view: &EtherView<'_>, transaction: u32) -> Option<Answer> {
     let body = packet
         .get(header_len..)
         .filter(|_| header_len >= 20 && is_first)?;
-    match packet.get(9)? {
-        &UDP if body.get(..4)? == [0, 67, 0, 68] => {
+    match *packet.get(9)? {
+        UDP if body.get(..4)? == [0, 67, 0, 68] => {
             read_offer(view.source(), body.get(8..)?, transaction).map(Answer::Offer)
         }
-        &IGMP if body.first()? == &0x11 => Some(Answer::Query(view.source())),
+        IGMP if body.first()? == &0x11 => Some(Answer::Query(view.source())),
         _ => None,
     }
 }
@@ -197,7 +197,7 @@ fn ipv4(from: Mac, to: Mac, target: Ipv4Addr, protocol: u8, body: &[u8]) -> Vec<
     };
     let length = (20 + alert.len()) as u8;
     let mut packet = vec![0; 20];
-    packet[0] = 0x40 | length / 4;
+    packet[0] = 0x40 | (length / 4);
     packet[2..4].copy_from_slice(&(u16::from(length) + body.len() as u16).to_be_bytes());
     packet[8] = ttl;
     packet[9] = protocol;
