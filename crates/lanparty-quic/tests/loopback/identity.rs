@@ -22,6 +22,13 @@ async fn knowing_a_public_key_is_not_enough() {
         result.is_err() && matches!(failed, AcceptError::Handshake(_)),
         "{failed}"
     );
+    // The same with the key gets past the handshake; it says no hello, that is all.
+    let (owner, pem) = Identity::generate().unwrap();
+    let key = rcgen::KeyPair::from_pem(&pem).unwrap().serialize_der();
+    let chain = vec![owner.certificate_der().to_vec()];
+    tokio::spawn(raw_dial(relay.address, chain, key));
+    let failed = relay.failed().await;
+    assert!(matches!(failed, AcceptError::TooSlow), "{failed}");
 }
 
 #[tokio::test]
