@@ -21,11 +21,13 @@ pub fn build_release() -> Result<()> {
     build_with(RELEASE, &[])
 }
 
-/// The same, and beside them a relay without a guard, which only the lab's tests of a hostile member start.
+/// The same, and beside them the relays that only the lab's tests start: without a guard, and hostile to its members.
 pub fn build_for_tests() -> Result<()> {
-    // First, because both are called `lanparty-relay`: the one that stays under that name has to be the real one.
-    build_with(PROFILE, &["--features", "lanparty-relay/test-unguarded"])?;
-    keep_unguarded()?;
+    // First, because all are called `lanparty-relay`: the one that stays under that name has to be the real one.
+    for kind in ["unguarded", "hostile"] {
+        build_with(PROFILE, &["--features", &format!("lanparty-relay/test-{kind}")])?;
+        keep_relay(kind)?;
+    }
     build()
 }
 
@@ -45,11 +47,11 @@ fn build_with(profile: &str, more: &[&str]) -> Result<()> {
     run(cargo(&words).args(more))
 }
 
-fn keep_unguarded() -> Result<()> {
+fn keep_relay(kind: &str) -> Result<()> {
     let folder = root().join("target/lab");
     let (built, kept) = (
         folder.join("lanparty-relay"),
-        folder.join("lanparty-relay-unguarded"),
+        folder.join(format!("lanparty-relay-{kind}")),
     );
     // By way of another name, because an older one may be running.
     let fresh = kept.with_extension("new");

@@ -15,7 +15,9 @@ use lanparty_quic::{LinkId, Traffic};
 use lanparty_wire::{DropCounters, DropReason, EtherView, HEADER_LEN, LeaveReason, MemberId, RoomId};
 use parking_lot::Mutex;
 
-use crate::{egress::Parcel, member::Member, registry::SharedRoster, relay::Relay};
+#[cfg(not(feature = "test-hostile"))]
+use crate::egress::Parcel;
+use crate::{member::Member, registry::SharedRoster, relay::Relay};
 
 /// A roster as shards read it.
 pub type Members = Roster<Arc<Member>>;
@@ -52,6 +54,8 @@ pub struct Forwarder {
     copies: VecDeque<(Instant, LinkId)>,
     /// Those of other shards, by their shards.
     elsewhere: Vec<Vec<LinkId>>,
+    #[cfg(feature = "test-hostile")]
+    mischief: crate::hostile::Mischief,
 }
 
 impl Forwarder {
@@ -64,6 +68,8 @@ impl Forwarder {
             wanting: Vec::new(),
             copies: VecDeque::new(),
             elsewhere: vec![Vec::new(); shards],
+            #[cfg(feature = "test-hostile")]
+            mischief: crate::hostile::Mischief::new(),
         }
     }
 
@@ -117,6 +123,8 @@ impl Traffic for Forwarder {
             places,
             wanting,
             elsewhere,
+            #[cfg(feature = "test-hostile")]
+            mischief,
             ..
         } = self;
         let Some(place) = find(places, link) else {
@@ -131,14 +139,20 @@ impl Traffic for Forwarder {
         let decision = place.ingress.forward(now, &datagram, &roster);
         trace(&place.room, place.id, &datagram, &decision);
         match decision {
-            Ok(forward) => send(now, &datagram, &forward, |target| {
-                let shard_of_target = target.engine();
-                if shard_of_target == *shard {
-                    wanting.push(target);
-                } else if let Some(links) = elsewhere.get_mut(shard_of_target) {
-                    links.push(target);
-                }
-            }),
+            Ok(forward) => {
+                let wake = |target: LinkId| {
+                    let shard_of_target = target.engine();
+                    if shard_of_target == *shard {
+                        wanting.push(target);
+                    } else if let Some(links) = elsewhere.get_mut(shard_of_target) {
+                        links.push(target);
+                    }
+                };
+                #[cfg(feature = "test-hostile")]
+                mischief.send(now, &datagram, &forward, &roster, wake);
+                #[cfg(not(feature = "test-hostile"))]
+                send(now, &datagram, &forward, wake);
+            }
             // Nothing was lost; this leg has paid for its losses.
             Err(DropReason::Duplicate) => {
                 place
@@ -173,6 +187,7 @@ fn find(places: &mut [Option<Place>], link: LinkId) -> Option<&mut Place> {
     (place.link == link).then_some(place)
 }
 
+#[cfg(not(feature = "test-hostile"))]
 fn send(now: Instant, datagram: &Bytes, forward: &Forward<'_, Arc<Member>>, mut wake: impl FnMut(LinkId)) {
     let parcel = Parcel {
         datagram,

@@ -8,6 +8,8 @@
 mod door;
 mod egress;
 mod forward;
+#[cfg(feature = "test-hostile")]
+mod hostile;
 mod line_limit;
 mod member;
 mod memory;

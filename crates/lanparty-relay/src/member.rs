@@ -227,7 +227,7 @@ async fn say_goodbye(member: &Member, reason: LeaveReason) {
 
 /// Handles what a member says and what its leg shows, until it has left.
 async fn converse(
-    relay: &Relay,
+    relay: &Arc<Relay>,
     member: &Member,
     joined: &Joined,
     link: &Link,
@@ -284,7 +284,7 @@ fn why(relay: &Relay, link: &Link, seat: &Seat, error: RecvError) -> LeaveReason
     }
 }
 
-fn handle(relay: &Relay, member: &Member, joined: &Joined, message: Message) {
+fn handle(relay: &Arc<Relay>, member: &Member, joined: &Joined, message: Message) {
     let (registry, seat) = (&relay.registry, &joined.seat);
     match message {
         Message::Budget { bytes, .. } => registry.set_budget(seat, Some(bytes), None),
@@ -313,11 +313,21 @@ fn handle(relay: &Relay, member: &Member, joined: &Joined, message: Message) {
     }
 }
 
-fn take_roster(relay: &Relay, member: &Member, seat: &Seat, data: &str) {
+#[cfg(feature = "test-hostile")]
+fn show_old_rosters(relay: &Arc<Relay>, seat: &Seat, data: &str) {
+    let (relay, room, data) = (relay.clone(), seat.room.clone(), data.to_owned());
+    tokio::spawn(async move { crate::hostile::show_old(&relay.registry, &room, data).await });
+}
+
+fn take_roster(relay: &Arc<Relay>, member: &Member, seat: &Seat, data: &str) {
     let reason = match BASE64.decode(data) {
         Err(_) => DropReason::BadRoster,
         Ok(bytes) => match relay.registry.take_roster(unix_now(), seat, &bytes) {
-            Ok(true) => return tracing::debug!(room = %seat.room, from = %seat.member, "a newer roster"),
+            Ok(true) => {
+                #[cfg(feature = "test-hostile")]
+                show_old_rosters(relay, seat, data);
+                return tracing::debug!(room = %seat.room, from = %seat.member, "a newer roster");
+            }
             Ok(false) => return,
             Err(RosterRefusal::Paper(_)) => DropReason::BadRoster,
             Err(RosterRefusal::Older { .. }) => DropReason::OldRoster,

@@ -160,6 +160,10 @@ fn announce(address: SocketAddr, pin: Pin, from_files: bool) {
         lines.push("UNGUARDED TEST BUILD: this relay forwards whatever its members send".into());
         tracing::error!("this is a test build that forwards whatever members send; never run it for people");
     }
+    if cfg!(feature = "test-hostile") {
+        lines.push("HOSTILE TEST BUILD: this relay attacks its members".into());
+        tracing::error!("this is a test build that attacks its members; never run it for people");
+    }
     let text = lines.join("\n") + "\n";
     if let Err(error) = std::io::stdout().write_all(text.as_bytes()) {
         tracing::debug!(%error, "nobody reads the standard output");

@@ -81,7 +81,8 @@ pub struct Party {
     gateway: Option<Process>,
     players: Vec<Option<Process>>,
     binaries: PathBuf,
-    unguarded_relay: bool,
+    /// Another build of the relay than the one for people.
+    relay_build: Option<&'static str>,
     room: Room,
     /// What endpoints are given as `--relay`.
     meeting_point: String,
@@ -100,24 +101,26 @@ impl Party {
             gateway: None,
             players,
             binaries,
-            unguarded_relay: false,
+            relay_build: None,
             room: Room::Open,
             meeting_point: RELAY_NAME.to_owned(),
             lab,
         })
     }
 
-    /// Uses from now on the relay that forwards whatever members send, so that a test sees what the LAN gateway stops alone.
-    pub fn use_unguarded_relay(&mut self) -> Result<(), LabError> {
-        self.unguarded_relay = true;
+    /// Uses from now on a relay that was built for tests: `unguarded` forwards whatever members send, so that a test sees what the LAN
+    /// gateway stops alone; `hostile` attacks its members.
+    pub fn use_relay(&mut self, build: &'static str) -> Result<(), LabError> {
+        self.relay_build = Some(build);
         let program = self.binary(Who::Relay);
         if Path::new(&program).is_file() {
             return Ok(());
         }
         Err(LabError::Missing {
             program,
-            remedy: "`cargo xtask test` builds it: lanparty-relay with --features test-unguarded, kept under this name"
-                .to_owned(),
+            remedy: format!(
+                "`cargo xtask test` builds it: lanparty-relay with --features test-{build}, kept under this name"
+            ),
         })
     }
 
@@ -422,9 +425,10 @@ impl Party {
 
     /// The path of the binary for a role.
     pub fn binary(&self, who: Who) -> String {
-        let name = match who {
-            Who::Relay if self.unguarded_relay => "lanparty-relay-unguarded",
-            Who::Relay | Who::Gateway | Who::Player(_) => who.program(),
+        let program = who.program();
+        let name = match (who, self.relay_build) {
+            (Who::Relay, Some(build)) => format!("{program}-{build}"),
+            (Who::Relay | Who::Gateway | Who::Player(_), _) => program.to_owned(),
         };
         self.binaries.join(name).display().to_string()
     }

@@ -13,7 +13,7 @@ const START: Duration = Duration::from_secs(30);
 pub fn start(unguarded: bool, gateway: &[&str]) -> Party {
     let mut party = Party::prepare(&Lab::builder().players(2)).unwrap();
     if unguarded {
-        party.use_unguarded_relay().unwrap();
+        party.use_relay("unguarded").unwrap();
     }
     party.launch(Who::Relay).unwrap();
     party.launch_with(Who::Gateway, gateway).unwrap();
