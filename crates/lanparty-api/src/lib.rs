@@ -1,7 +1,7 @@
 //! What a running instance tells, and how the three binaries are spoken to.
 //!
 //! [`Status`] is what one process knows about itself; it is served on a local socket in the state dir ([`local`]), printed for
-//! people ([`render`]) and, as the difference of two moments, told to a player in sentences ([`story`]). Later surfaces (REST, a
+//! people ([`render`]) and, as the difference of two moments, told to a player in sentences ([`story()`]). Later surfaces (REST, a
 //! window, a terminal dashboard) show the same value. [`cli`] holds the words that all binaries share, so that scripts can rely
 //! on them.
 

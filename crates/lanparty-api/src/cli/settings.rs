@@ -22,7 +22,7 @@ impl<T: DeserializeOwned> Layer for Option<T> {
     }
 }
 
-/// Implements [`Layer`](cli::Layer) for a struct whose fields are all layers. A field that is left out does not compile.
+/// Implements [`Layer`](crate::cli::Layer) for a struct whose fields are all layers. A field that is left out does not compile.
 #[macro_export]
 macro_rules! layer {
     ($type:ty { $($field:ident),+ $(,)? }) => {
