@@ -124,7 +124,7 @@ pub enum ShortCodeError {
     #[error("{typed:?} is none of the words of short codes; did you mean {}?", meant.join(" or "))]
     Typo {
         typed: String,
-        /// The nearest ones, at most [`MAX_MEANT`].
+        /// The nearest ones, at most `MAX_MEANT`.
         meant: Vec<&'static str>,
     },
     #[error("{0:?} is none of the words of short codes; ask the host to spell it")]
