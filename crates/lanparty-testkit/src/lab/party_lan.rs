@@ -110,6 +110,11 @@ impl PartyLan {
         connect(&self.switch, "br0", "p-gateway", end(gateway, nic))
     }
 
+    /// Plugs interface `nic` of a machine into port `port` of the near switch.
+    pub fn plug_in(&self, machine: &Machine, nic: &str, port: &str) -> Result<(), LabError> {
+        connect(&self.switch, "br0", port, end(machine, nic))
+    }
+
     /// The switch's end of the LAN gateway's cable.
     pub fn gateway_port(&self) -> End<'_> {
         end(&self.switch, "p-gateway")
