@@ -303,7 +303,10 @@ fn a_home_that_has_the_partys_network_is_told_before_an_address_is_taken() {
     let mut party = Party::prepare(&Lab::builder()).unwrap();
     party
         .machine(PLAYER)
-        .shell("ip link add home type dummy; ip address add 10.73.42.77/24 dev home; ip link set home up")
+        .shell(
+            "ip link add home type veth peer name home-end; ip address add 10.73.42.77/24 dev home; \
+             ip link set home up; ip link set home-end up",
+        )
         .unwrap();
     party.launch(Who::Relay).unwrap();
     party.launch(Who::Gateway).unwrap();

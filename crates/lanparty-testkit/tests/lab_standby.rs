@@ -190,14 +190,15 @@ fn who_waits_takes_over_from_one_that_was_killed_and_the_game_goes_on() {
 
 #[test]
 fn one_that_was_frozen_carries_nothing_when_it_thaws() {
-    let pair = pair();
+    let mut pair = pair();
+    let mut frozen = pair.party.take(Who::Gateway).unwrap();
     let party = &pair.party;
-    let pid = nix::unistd::Pid::from_raw(party.pid(Who::Gateway).unwrap());
     let (longest, twice) = ping_through(party, || {
-        nix::sys::signal::kill(pid, Signal::SIGSTOP).unwrap();
+        frozen.signal(Signal::SIGSTOP);
         thread::sleep(Duration::from_millis(3500));
-        nix::sys::signal::kill(pid, Signal::SIGCONT).unwrap();
+        frozen.thaw();
     });
+    assert!(frozen.is_running());
     assert!(longest <= TAKEOVER, "nothing came through for {longest:?}");
     assert_eq!(twice, 0, "two LAN gateways have carried the same frame");
     wait_for_second(party, true, SOON);

@@ -271,6 +271,11 @@ impl Party {
         self.slot(who).as_mut().ok_or_else(missing)
     }
 
+    /// The process in a role, which is the caller's from here on.
+    pub fn take(&mut self, who: Who) -> Option<Process> {
+        self.slot(who).take()
+    }
+
     /// The process id in a role, if it was started.
     pub fn pid(&self, who: Who) -> Option<i32> {
         let process = match who {

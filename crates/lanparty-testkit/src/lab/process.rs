@@ -124,6 +124,14 @@ impl Process {
         let _ = kill(self.pid, signal);
     }
 
+    /// Lets a program go on that was stopped, and `nsenter`, which stops with it.
+    pub fn thaw(&self) {
+        self.signal(Signal::SIGCONT);
+        if let Ok(parent) = i32::try_from(self.parent.id()) {
+            let _ = kill(Pid::from_raw(parent), Signal::SIGCONT);
+        }
+    }
+
     /// `kill -9`, as a crash would be.
     pub fn crash(mut self) {
         self.end_now();
