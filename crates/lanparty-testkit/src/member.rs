@@ -5,6 +5,7 @@
 
 use std::{
     net::{SocketAddr, UdpSocket},
+    ops::RangeInclusive,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -58,11 +59,37 @@ impl BareMember {
         Self::join_on(Arc::new(runtime(1)?), socket, join)
     }
 
+    /// As [`BareMember::join`], as one that speaks these versions of the protocol only.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn join_speaking(
+        socket: UdpSocket,
+        join: &Join<'_>,
+        versions: RangeInclusive<u8>,
+    ) -> Result<BareMember> {
+        let hello = Hello {
+            min_version: *versions.start(),
+            max_version: *versions.end(),
+            ..hello(join)?
+        };
+        Self::join_with(Arc::new(runtime(1)?), socket, join, &hello)
+    }
+
     /// As [`BareMember::join`], for many members that share what drives their connections.
     ///
     /// # Errors
     /// As there.
     pub fn join_on(runtime: Arc<Runtime>, socket: UdpSocket, join: &Join<'_>) -> Result<BareMember> {
+        Self::join_with(runtime, socket, join, &hello(join)?)
+    }
+
+    fn join_with(
+        runtime: Arc<Runtime>,
+        socket: UdpSocket,
+        join: &Join<'_>,
+        hello: &Hello,
+    ) -> Result<BareMember> {
         let identity = Identity::load_or_create(&join.state_dir.join("identity.pem"))?;
         let trust = Trust {
             pin: None,
@@ -71,10 +98,9 @@ impl BareMember {
             store: join.state_dir.join("known-relays.json"),
         };
         let relay: RelayAddress = join.relay.to_string().parse()?;
-        let hello = hello(join)?;
         let (path, welcome) = runtime.block_on(async {
             let dialer = Dialer::new(DialConfig::new(identity, trust, relay))?;
-            dialer.dial(socket, join.relay, &hello).await
+            dialer.dial(socket, join.relay, hello).await
         })?;
         let (engine, link, sender, receiver) = path.split();
         let (departures, arrivals) = {
