@@ -1,5 +1,6 @@
 //! What the tests of lanparty stand on: a LAN party out of network namespaces ([`lab`]), a member that follows no rule
-//! ([`member`], driven by [`pump`]) or a thousand of them ([`crowd`]), and a party in virtual time ([`world`]).
+//! ([`member`], driven by [`pump`]), one with keys that knows no role ([`rebel`]) or a thousand of them ([`crowd`]), and a party in
+//! virtual time ([`world`]).
 //!
 //! Development only; no binary of the product depends on it.
 
@@ -7,4 +8,5 @@ pub mod crowd;
 pub mod lab;
 pub mod member;
 pub mod pump;
+pub mod rebel;
 pub mod world;
