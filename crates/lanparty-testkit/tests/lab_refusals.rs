@@ -52,6 +52,7 @@ fn an_invite_that_is_over_says_why_and_what_to_ask_for() {
     end_invites(&mut state["invites"]);
     fs::write(&file, state.to_string()).unwrap();
     party.launch(Who::Gateway).unwrap();
+    party.join_by(&for_one);
     party.launch(BOB).unwrap();
     ends_with(
         &mut party,

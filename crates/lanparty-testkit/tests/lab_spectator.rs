@@ -90,15 +90,16 @@ fn a_spectator_that_takes_itself_for_a_player_reaches_neither_lan_nor_players() 
 
 fn join(party: &mut Party) -> Rebel {
     let invite: Invite = party.invite().unwrap().parse().unwrap();
+    let (certificate, room) = (party.certificate(), invite.room().to_string());
     let home = party.machine(HOME);
     let state_dir = home.directory().join("mallory");
     fs::create_dir_all(&state_dir).unwrap();
     let socket = home.inside(|| UdpSocket::bind("0.0.0.0:0").unwrap()).unwrap();
     let join = Join {
         relay: (RELAY, 443).into(),
-        certificate: party.certificate().as_ref(),
+        certificate: certificate.as_ref(),
         state_dir: &state_dir,
-        room: &invite.room().to_string(),
+        room: &room,
         role: Role::Client,
         mac: Some(Mac(MALLORY)),
         token: None,
