@@ -99,6 +99,8 @@ pub struct Lan {
     duty: Duty,
     tag: RoomTag,
     standbys: Vec<PeerId>,
+    /// Whether the relay has yet to be told of them: a new connection may be one to a relay that has been restarted.
+    standbys_due: bool,
     /// The room's other LAN gateways.
     rivals: Vec<MemberId>,
     next_beacon: Option<Instant>,
@@ -115,6 +117,7 @@ impl Lan {
             duty: Duty::new(),
             tag: config.tag,
             standbys: config.standbys,
+            standbys_due: true,
             rivals: Vec::new(),
             next_beacon: None,
             effects: Effects::new(),
@@ -164,9 +167,11 @@ impl Lan {
         self.tag
     }
 
-    /// Whose machines may wait to take over.
-    pub(crate) fn standbys(&self) -> &[PeerId] {
-        &self.standbys
+    /// Whose machines may wait to take over, if we are the one to say so and the relay has not been told.
+    pub(crate) fn poll_standbys(&mut self, now: Instant) -> Option<Vec<PeerId>> {
+        let is_due = self.standbys_due && self.duty.is_active(now);
+        self.standbys_due &= !is_due;
+        (is_due && !self.standbys.is_empty()).then(|| self.standbys.clone())
     }
 
     /// The room's other LAN gateways are these.
@@ -202,7 +207,9 @@ impl Lan {
     }
 
     /// This LAN gateway is the active one from here on.
-    pub(crate) fn took_over(&mut self) {}
+    pub(crate) fn took_over(&mut self) {
+        self.standbys_due = true;
+    }
 
     /// What the LAN is told while another LAN gateway is in the room and we are the active one, or are to be.
     pub(crate) fn poll_beacon(&mut self, now: Instant) -> Option<Vec<u8>> {
@@ -277,6 +284,7 @@ impl Lan {
 
     /// We are in the room, perhaps again. Whoever is there is named anew by `Lan::member_came`.
     pub(crate) fn room_entered(&mut self, _now: Instant) {
+        self.standbys_due = true;
         if let Some(helper) = &mut self.helper {
             helper.room_entered();
         }

@@ -9,7 +9,7 @@ use lanparty_wire::{
 
 use super::{Event, Node, Output};
 use crate::{
-    lan::{Lan, Signal, duty::Change},
+    lan::{Signal, duty::Change},
     switch::Forwarding,
 };
 
@@ -112,21 +112,23 @@ impl<F: Forwarding> Node<F> {
         let beacon = lan.poll_beacon(now).filter(|_| is_heard);
         let question = lan.duty_mut().poll_question(now);
         let change = lan.duty_mut().poll_change(now);
-        let standbys = lan.standbys().to_vec();
+        if change == Some(Change::Begun) {
+            lan.took_over();
+        }
+        let standbys = lan.poll_standbys(now);
         if let Some(number) = question {
             self.tell_relay(Message::Renew { number });
         }
         if let Some(beacon) = beacon {
             self.outputs.push_back(Output::Inject(beacon));
         }
+        if let Some(identities) = standbys {
+            self.tell_relay(Message::Standbys { identities });
+        }
         let Some(change) = change else { return };
         self.tell(Event::Duty(change));
         if change == Change::Begun {
-            if !standbys.is_empty() {
-                self.tell_relay(Message::Standbys { identities: standbys });
-            }
             self.refresh_all(now);
-            self.lan.as_mut().into_iter().for_each(Lan::took_over);
         }
     }
 }

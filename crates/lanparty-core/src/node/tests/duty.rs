@@ -228,3 +228,24 @@ fn the_lan_hears_which_one_is_active_only_while_another_one_waits() {
     room.pass(Duration::from_secs(1));
     assert_eq!(beacons(&room), 0);
 }
+
+#[test]
+fn every_relay_that_the_active_one_meets_is_told_who_may_wait() {
+    let mut room = Room::empty();
+    room.join(GATEWAY, 1);
+    let standby = lanparty_wire::PeerId([7; 32]);
+    room.node(GATEWAY).set_lan(crate::lan::LanConfig {
+        standbys: vec![standby],
+        ..Default::default()
+    });
+    let told = |room: &Room| {
+        let is_meant = |(_, message): &&(u16, Message)| matches!(message, Message::Standbys { identities } if *identities == [standby]);
+        room.controls.iter().filter(is_meant).count()
+    };
+    for connection in 1..=3 {
+        room.join(GATEWAY, 1);
+        assert_eq!(told(&room), connection);
+    }
+    room.join(STANDBY, 1);
+    assert_eq!(told(&room), 3, "once for each connection");
+}
