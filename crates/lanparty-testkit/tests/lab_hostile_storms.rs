@@ -34,8 +34,9 @@ const LATE: Duration = Duration::from_millis(700);
 /// How long storms last.
 const STORM: Duration = Duration::from_secs(3);
 
-/// One player and a hostile member; only the LAN gateway guards.
-static PARTY: LazyLock<Mutex<Party>> = LazyLock::new(|| Mutex::new(start(true, &[])));
+/// One player and a hostile member; only the LAN gateway guards. It does not look at its LAN when it starts, which takes some
+/// memory for a while: what storms cost is to be seen.
+static PARTY: LazyLock<Mutex<Party>> = LazyLock::new(|| Mutex::new(start(true, &["--doctor=false"])));
 
 fn enter() -> MutexGuard<'static, Party> {
     PARTY.lock().unwrap_or_else(PoisonError::into_inner)
