@@ -28,6 +28,9 @@ fn a_good_start_is_told_in_the_words_of_the_plan() {
     party.lab.lan.games.run("ip neigh flush dev eth0").unwrap();
     ask_everybody(party.machine(PLAYER), lease).unwrap();
     says(&mut party, "Broadcast traffic flowing");
+    // The party's router reaches players only if the host wants it.
+    party.launch_with(Who::Gateway, &["--lan-internet"]).unwrap();
+    party.launch(PLAYER).unwrap();
     says(&mut party, "Warning: TAP received default route, adjusted metric");
 }
 
