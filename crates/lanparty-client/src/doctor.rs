@@ -51,7 +51,7 @@ pub fn run(arguments: DoctorArgs, settings: Settings, state_dir: &Path) -> Resul
             // A relay that is seen for the first time is kept there.
             create_private(state_dir).map_err(|error| Failure::new(ExitCode::Host, error))?;
         }
-        let (lan, relay) = tokio::join!(listen(&tap), ask_relay(question));
+        let (lan, relay) = tokio::join!(listen(&tap), examine_relay(question));
         page.add(lan)?;
         page.add(relay)
     })?;
@@ -182,17 +182,6 @@ fn question(
         avoid_interfaces,
         measure_throughput: true,
     }))
-}
-
-async fn ask_relay(question: Option<RelayQuestion>) -> Vec<Finding> {
-    let Some(question) = question else {
-        return Vec::new();
-    };
-    let address = question.relay.to_string();
-    let (probe, line) = examine_relay(question).await;
-    let mut findings = vec![judge::relay(&address, &probe)];
-    findings.extend(line.as_ref().map(judge::line));
-    findings
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ pub fn run(arguments: Arguments, settings: Settings, state_dir: &Path) -> Result
     let (findings, card) = look_around(&name);
     page.add(findings)?;
     runtime()?.block_on(async {
-        let (lan, relay) = tokio::join!(ask_lan(card.as_ref()), ask_relay(question));
+        let (lan, relay) = tokio::join!(ask_lan(card.as_ref()), examine_relay(question));
         page.add(lan)?;
         page.add(relay)
     })?;
@@ -179,17 +179,6 @@ async fn ask_lan(card: Option<&Card>) -> Vec<Finding> {
 /// What keeps us from asking is a finding already, unless it has come just now.
 fn tell_why(error: &DeviceError) {
     tracing::warn!(%error, "the doctor cannot ask the LAN");
-}
-
-async fn ask_relay(question: Option<RelayQuestion>) -> Vec<Finding> {
-    let Some(question) = question else {
-        return Vec::new();
-    };
-    let address = question.relay.to_string();
-    let (probe, line) = examine_relay(question).await;
-    let mut findings = vec![judge::relay(&address, &probe)];
-    findings.extend(line.as_ref().map(judge::line));
-    findings
 }
 
 /// What the system knows of the LAN.

@@ -9,13 +9,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use lanparty_core::{guard::Limits, lan::LanConfig, session::Failure};
+use lanparty_core::{doctor as judge, guard::Limits, lan::LanConfig, session::Failure};
 use lanparty_quic::{DialError, Engine, Identity, Link, LinkId, Traffic, Trust, TrustOutcome};
 use lanparty_wire::{
     Class, Destination, HEADER_LEN, Header, Kind, LeaveReason, Mac, MemberId, RelayAddress, RelayToken,
     RoomCode,
     control::Role,
-    doctor::{Line, RelayProbe},
+    doctor::{Finding, Line, RelayProbe},
     mtu,
 };
 use tokio::time::sleep_until;
@@ -55,8 +55,21 @@ pub struct RelayQuestion {
     pub measure_throughput: bool,
 }
 
-/// Dials the relay and measures; without a connection there is no measurement. Must be called within a tokio runtime.
-pub async fn examine_relay(question: RelayQuestion) -> (RelayProbe, Option<Line>) {
+/// Dials the relay, measures the line to it, and judges both; without a relay there is nothing to say. Must be called within a tokio
+/// runtime.
+pub async fn examine_relay(question: Option<RelayQuestion>) -> Vec<Finding> {
+    let Some(question) = question else {
+        return Vec::new();
+    };
+    let address = question.relay.to_string();
+    let (probe, line) = ask(question).await;
+    let mut findings = vec![judge::relay(&address, &probe)];
+    findings.extend(line.as_ref().map(judge::line));
+    findings
+}
+
+/// Without a first connection there is no measurement.
+async fn ask(question: RelayQuestion) -> (RelayProbe, Option<Line>) {
     let code = format!("DOCTOR-{:016X}", rand::random::<u64>());
     // Letters, digits and a dash, and no more than a code may have.
     let Ok(code) = code.parse::<RoomCode>() else {
@@ -72,16 +85,11 @@ pub async fn examine_relay(question: RelayQuestion) -> (RelayProbe, Option<Line>
     };
     let rtt_ms = u64::try_from(dialled.path.link().rtt().as_millis()).unwrap_or(u64::MAX);
     let reached = RelayProbe::Reached { rtt_ms, first_use };
-    match dial(&question, Role::Client, &code).await {
-        Ok(other) => {
-            let line = measure(dialled, other, question.measure_throughput).await;
-            (reached, Some(line))
-        }
-        Err(failure) => {
-            tracing::debug!(error = %chain(&failure), "the second connection of the measurement failed");
-            (reached, None)
-        }
-    }
+    let line = match dial(&question, Role::Client, &code).await {
+        Ok(other) => measure(dialled, other, question.measure_throughput).await,
+        Err(failure) => Line::Broken { why: chain(&failure) },
+    };
+    (reached, Some(line))
 }
 
 async fn dial(question: &RelayQuestion, role: Role, code: &RoomCode) -> Result<Dialed, DialFailure> {
@@ -130,11 +138,8 @@ async fn measure(from: Dialed, to: Dialed, throughput: bool) -> Line {
     let begin = Instant::now();
     let even = EVEN_PACE * EVEN_COUNT as u32 + LATE;
     run(&mut near, &mut far, &mut sending, &mut arriving, begin + even).await;
-    let mut line = Line {
-        sent: sending.sequence,
-        arrived: arriving.even.len() as u64,
-        kbit_per_second: None,
-    };
+    let (sent, arrived) = (sending.sequence, arriving.even.len() as u64);
+    let mut kbit_per_second = None;
     if throughput {
         let begin = Instant::now();
         sending.fill_until = Some(begin + FULL);
@@ -146,10 +151,14 @@ async fn measure(from: Dialed, to: Dialed, throughput: bool) -> Line {
             begin + FULL + LATE,
         )
         .await;
-        line.kbit_per_second = Some(arriving.best_kbit_per_second());
+        kbit_per_second = Some(arriving.best_kbit_per_second());
     }
     part(near, near_link, far, far_link).await;
-    line
+    Line::Measured {
+        sent,
+        arrived,
+        kbit_per_second,
+    }
 }
 
 async fn part(near: Engine, near_link: Link, far: Engine, far_link: Link) {

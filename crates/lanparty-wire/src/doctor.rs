@@ -249,14 +249,19 @@ pub enum RelayProbe {
 }
 
 /// What a measurement over the relay has shown: datagrams from this machine to the relay and back.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Line {
-    /// Sent at an even pace.
-    pub sent: u64,
-    /// Those of them that came back.
-    pub arrived: u64,
-    /// What came back at the fastest, in kbit/s; `None` if it was not tried.
-    pub kbit_per_second: Option<u64>,
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Line {
+    /// Datagrams went there and back.
+    Measured {
+        /// Sent at an even pace.
+        sent: u64,
+        /// Those of them that came back.
+        arrived: u64,
+        /// What came back at the fastest, in kbit/s; `None` if it was not tried.
+        kbit_per_second: Option<u64>,
+    },
+    /// The relay answered once, and then no more; `why` says what was seen.
+    Broken { why: String },
 }
 
 #[cfg(test)]

@@ -100,6 +100,8 @@ drop_reasons! {
     ClosedService = "closed_service", Filtered;
     /// A stranger's frame under an IP address that the LAN's DHCP server has not given it.
     ForgedAddress = "forged_address", Filtered;
+    /// What only LAN gateways say to each other, from a player.
+    GatewaySignal = "gateway_signal", Filtered;
     /// The sequence number was seen before.
     Duplicate = "duplicate", Dropped;
     /// The sequence number is older than the replay window.

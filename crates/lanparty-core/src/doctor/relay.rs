@@ -50,26 +50,35 @@ pub fn relay(address: &str, probe: &RelayProbe) -> Finding {
 
 /// Judges a measurement over the relay.
 pub fn line(line: &Line) -> Finding {
-    let lost = line.sent.saturating_sub(line.arrived);
-    let permille = lost * 1000 / line.sent.max(1);
-    let speed = line
-        .kbit_per_second
+    let cable = "look for Wi-Fi or an overloaded line between this machine and the internet, and use a cable";
+    let (sent, arrived, kbit_per_second) = match line {
+        Line::Measured {
+            sent,
+            arrived,
+            kbit_per_second,
+        } => (*sent, *arrived, *kbit_per_second),
+        Line::Broken { why } => {
+            let found = format!("the relay answered once, and then no more: {why}");
+            return Finding::red(Check::Line, found, cable);
+        }
+    };
+    let lost = sent.saturating_sub(arrived);
+    let permille = lost * 1000 / sent.max(1);
+    let speed = kbit_per_second
         .map(|kbit| format!(", {}.{} Mbit/s", kbit / 1000, kbit % 1000 / 100))
         .unwrap_or_default();
     let found = format!(
-        "{lost} of {} datagrams lost to the relay and back ({}.{} %){speed}",
-        line.sent,
+        "{lost} of {sent} datagrams lost to the relay and back ({}.{} %){speed}",
         permille / 10,
         permille % 10
     );
-    let cable = "look for Wi-Fi or an overloaded line between this machine and the internet, and use a cable";
     if permille >= LOSS_BAD {
         return Finding::red(Check::Line, found, cable);
     }
     if permille >= LOSS_FELT {
         return Finding::yellow(Check::Line, found, cable);
     }
-    match line.kbit_per_second {
+    match kbit_per_second {
         Some(kbit) if kbit < SLOW => Finding::yellow(
             Check::Line,
             found,

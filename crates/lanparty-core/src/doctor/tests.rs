@@ -308,13 +308,18 @@ fn relays_and_lines_are_judged() {
         (200, 0, None, Light::Red),
         (200, 200, Some(900), Light::Yellow),
     ] {
-        let measured = Line {
+        let measured = Line::Measured {
             sent,
             arrived,
             kbit_per_second,
         };
         assert_eq!(line(&measured).light, light, "{measured:?}");
     }
+    let broken = line(&Line::Broken {
+        why: "no answer within 6 s".into(),
+    });
+    assert_eq!(broken.light, Light::Red);
+    assert!(broken.found.ends_with("and then no more: no answer within 6 s"));
 }
 
 #[test]

@@ -12,6 +12,7 @@
 use lanparty_wire::{DropReason, Offload, ethertype, mtu};
 
 use super::packet::{Link, MAX_TAGS, Network, Packet, Upper, protocol};
+use crate::lan::SIGNAL;
 
 /// Refuses what the first rule in the table says, in its order.
 pub(super) fn inspect(packet: &Packet<'_>, from_member: bool) -> Result<(), DropReason> {
@@ -48,6 +49,7 @@ const RULES: &[Rule] = &[
     rule(Of::Everyone, DropReason::SwitchControl, is_switch_control),
     rule(Of::Everyone, DropReason::VlanTag, |p| p.tags > MAX_TAGS),
     rule(Of::Members, DropReason::VlanTag, is_tagged),
+    rule(Of::Members, DropReason::GatewaySignal, is_gateway_signal),
     rule(Of::Members, DropReason::Malformed, is_malformed),
     rule(Of::Members, DropReason::BadSuperFrame, has_misplaced_checksum),
     rule(Of::Members, DropReason::Ipv4Fragment, is_hiding_ipv4_fragment),
@@ -80,6 +82,22 @@ pub(super) fn check_length(longest: usize, tags: usize, room_mtu: u16) -> Result
 
 fn has_type(packet: &Packet<'_>, wanted: u16) -> bool {
     matches!(packet.link, Link::Typed { ethertype, .. } if ethertype == wanted)
+}
+
+/// Which LAN gateway is the active one is not for players to say.
+fn is_gateway_signal(packet: &Packet<'_>) -> bool {
+    let Link::Typed {
+        ethertype: ethertype::LOCAL_EXPERIMENTAL,
+        at,
+    } = packet.link
+    else {
+        return false;
+    };
+    packet
+        .frame
+        .bytes
+        .get(at..)
+        .is_some_and(|payload| payload.starts_with(SIGNAL))
 }
 
 /// Destinations that only switches listen to, by the beginning of the address.

@@ -35,6 +35,7 @@ use addresses::{Addresses, Helper, Lease, Leases};
 use concern::Concern;
 use duty::Duty;
 
+pub(crate) use signal::MAGIC as SIGNAL;
 pub use signal::{RoomTag, Signal};
 
 /// What the host wants of its LAN gateway.
@@ -110,18 +111,29 @@ pub struct Lan {
 impl Lan {
     /// A house in which nothing has happened yet.
     pub fn new(config: LanConfig) -> Lan {
-        Lan {
-            internet: config.internet,
+        let mut lan = Lan {
+            internet: false,
             station: Station::default(),
-            helper: config.addresses.map(|wanted| Helper::new(wanted, config.leases)),
+            helper: None,
             duty: Duty::new(),
-            tag: config.tag,
-            standbys: config.standbys,
+            tag: RoomTag::default(),
+            standbys: Vec::new(),
             standbys_due: true,
             rivals: Vec::new(),
             next_beacon: None,
             effects: Effects::new(),
-        }
+        };
+        lan.configure(config);
+        lan
+    }
+
+    /// What the host wants; before the station is told. Which LAN gateway is the active one does not change by it.
+    pub(crate) fn configure(&mut self, config: LanConfig) {
+        self.internet = config.internet;
+        self.helper = config.addresses.map(|wanted| Helper::new(wanted, config.leases));
+        self.tag = config.tag;
+        self.standbys = config.standbys;
+        self.standbys_due = true;
     }
 
     /// What this machine's own interface on the LAN is from now on.
@@ -149,11 +161,6 @@ impl Lan {
         }
     }
 
-    /// What the host wants has changed; which LAN gateway is the active one has not.
-    pub(crate) fn take_duty_of(&mut self, before: Lan) {
-        self.duty = before.duty;
-    }
-
     /// Whether this LAN gateway is the active one.
     pub fn duty(&self) -> &Duty {
         &self.duty
@@ -178,22 +185,19 @@ impl Lan {
     pub(crate) fn set_rivals(&mut self, now: Instant, rivals: Vec<MemberId>) {
         self.duty.set_contested(now, !rivals.is_empty());
         self.next_beacon = (!rivals.is_empty()).then_some(now);
-        let newcomers = rivals.iter().filter(|id| !self.rivals.contains(id));
-        let leases: Vec<Lease> = self.leases().into_iter().flat_map(Leases::iter).collect();
-        for (id, lease) in newcomers.flat_map(|&id| leases.iter().map(move |lease| (id, lease))) {
-            let told = Signal::Lease(*lease).frame(self.station.mac.unwrap_or(Mac::ZERO), self.tag);
-            self.effects.push_back(Effect::ToMember(id, told));
-        }
+        let newcomers = rivals.iter().copied().filter(|id| !self.rivals.contains(id));
+        let newcomers: Vec<MemberId> = newcomers.collect();
         self.rivals = rivals;
+        let leases: Vec<Lease> = self.leases().into_iter().flat_map(Leases::iter).collect();
+        leases.into_iter().for_each(|lease| self.share(lease, &newcomers));
     }
 
     /// An address was given away; who may have to take over is to know.
-    fn tell_rivals(&mut self, lease: Lease) {
+    fn share(&mut self, lease: Lease, with: &[MemberId]) {
         let source = self.station.mac.unwrap_or(Mac::ZERO);
-        for &id in &self.rivals {
-            let told = Signal::Lease(lease).frame(source, self.tag);
-            self.effects.push_back(Effect::ToMember(id, told));
-        }
+        let told = Signal::Lease(lease).frame(source, self.tag);
+        let effects = with.iter().map(|&id| Effect::ToMember(id, told.clone()));
+        self.effects.extend(effects);
     }
 
     /// The active LAN gateway has given an address away.
@@ -325,7 +329,7 @@ impl Lan {
     pub(crate) fn poll_effect(&mut self) -> Option<Effect> {
         loop {
             match self.effects.pop_front()? {
-                Effect::Share(lease) => self.tell_rivals(lease),
+                Effect::Share(lease) => self.share(lease, &self.rivals.clone()),
                 effect => return Some(effect),
             }
         }

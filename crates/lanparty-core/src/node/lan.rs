@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use lanparty_wire::{Destination, DropReason, Frame, Kind, control::Role};
+use lanparty_wire::{Destination, DropReason, Frame, Kind};
 
 use super::{
     Node,
@@ -18,12 +18,8 @@ use crate::{
 impl<F: Forwarding> Node<F> {
     /// Says what the host wants; to be called before anything else happens. Means nothing to a client.
     pub fn set_lan(&mut self, config: LanConfig) {
-        if self.config.role == Role::Gateway {
-            let mut lan = Lan::new(config);
-            if let Some(before) = self.lan.take() {
-                lan.take_duty_of(before);
-            }
-            self.lan = Some(lan);
+        if let Some(lan) = &mut self.lan {
+            lan.configure(config);
         }
     }
 

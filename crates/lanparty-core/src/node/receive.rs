@@ -16,6 +16,7 @@ use super::{
     event::{Event, Output},
     log,
     probe::Probe,
+    strangers::check_stranger,
     transmit::Label,
 };
 use crate::{
@@ -185,6 +186,7 @@ impl<F: Forwarding> Node<F> {
         frame: &[u8],
         congested: bool,
     ) -> Result<Place, DropReason> {
+        let is_for_strangers = self.is_for_strangers();
         let peer = self.peers.get_mut(from).ok_or(DropReason::UnknownSource)?;
         if peer.is_spectator() && !guard::spectator_may_send(frame) {
             return Err(DropReason::Spectator);
@@ -197,8 +199,9 @@ impl<F: Forwarding> Node<F> {
             return Err(DropReason::Standby);
         }
         let (_, packet) = peer.guard.admit_packet(now, Frame::plain(frame))?;
-        self.check_stranger(from, Frame::plain(frame))?;
-        let peer = self.peers.get_mut(from).ok_or(DropReason::UnknownSource)?;
+        if is_for_strangers {
+            check_stranger(self.config.role, peer, Frame::plain(frame))?;
+        }
         let pass = match &mut self.lan {
             None => Pass::AsItIs,
             Some(lan) => lan.toward_lan(now, from, &packet)?,

@@ -11,7 +11,7 @@ use lanparty_wire::{
     seal::{Letter, MAX_LEASES},
 };
 
-use super::Node;
+use super::{Node, peers::Peer};
 use crate::{
     guard,
     seal::MemberRole,
@@ -32,7 +32,7 @@ impl<F: Forwarding> Node<F> {
         }
     }
 
-    fn is_for_strangers(&self) -> bool {
+    pub(super) fn is_for_strangers(&self) -> bool {
         self.profile() == Some(Profile::Strangers)
     }
 
@@ -54,22 +54,6 @@ impl<F: Forwarding> Node<F> {
             }
             (Err(reason), _) => Err(reason),
         }
-    }
-
-    /// Whether a player's frame may come to us, and whether the addresses in it are his.
-    pub(super) fn check_stranger(&self, from: MemberId, frame: Frame<'_>) -> Result<(), DropReason> {
-        if !self.is_for_strangers() {
-            return Ok(());
-        }
-        let peer = self.peers.get(from).ok_or(DropReason::UnknownSource)?;
-        let (Role::Client, Some(mac)) = (peer.member.role, peer.member.mac) else {
-            return Ok(());
-        };
-        match self.config.role {
-            Role::Client => guard::between_strangers(frame)?,
-            Role::Gateway => guard::stranger_to_lan(frame)?,
-        }
-        guard::claims_its_own(frame, mac, peer.lease)
     }
 
     /// A LAN gateway listens to the LAN's DHCP server, and to its own.
@@ -124,4 +108,16 @@ impl<F: Forwarding> Node<F> {
             }
         }
     }
+}
+
+/// Whether a frame of a player's may come to us in a room for strangers, and whether the addresses in it are his.
+pub(super) fn check_stranger(own: Role, peer: &Peer, frame: Frame<'_>) -> Result<(), DropReason> {
+    let (Role::Client, Some(mac)) = (peer.member.role, peer.member.mac) else {
+        return Ok(());
+    };
+    match own {
+        Role::Client => guard::between_strangers(frame)?,
+        Role::Gateway => guard::stranger_to_lan(frame)?,
+    }
+    guard::claims_its_own(frame, mac, peer.lease)
 }

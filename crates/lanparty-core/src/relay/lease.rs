@@ -67,6 +67,8 @@ impl Lease {
 
 impl<H: Clone> Rooms<H> {
     /// A LAN gateway asks for its lease. `None` from anybody else.
+    ///
+    /// A lease that is renewed ends later than before, but for the first time: who was given [`UNHEARD`] has been heard now.
     pub fn renew(&mut self, clock: Instant, seat: &Seat) -> Option<(u64, Tenure)> {
         let room = self.rooms.get_mut(&seat.room)?;
         if room.place(seat)?.entry.member.role != Role::Gateway {

@@ -200,6 +200,18 @@ fn tags_are_the_lans_alone() {
 }
 
 #[test]
+fn what_lan_gateways_say_to_each_other_is_the_lans_alone() {
+    let signal = |payload: &[u8]| ether(Mac::BROADCAST, ethertype::LOCAL_EXPERIMENTAL, payload);
+    let beacon = signal(b"lanparty\x01roomroom\x01\0\0\0\0\0\0\0\x07");
+    refused_from_members(GatewaySignal, &beacon);
+    refused_from_members(GatewaySignal, &signal(b"lanparty"));
+    passes_from_lan(&beacon);
+    // The number is there for experiments, and other people's are none of our business.
+    passes(&signal(b"lanpart"));
+    passes(&signal(&[]));
+}
+
+#[test]
 fn dhcp_servers_are_the_lans_alone() {
     let of = |source, destination, op: u8| v4(&ipv4(17, &[], &udp(source, destination, &[op, 1, 6, 0])));
     for frame in [
