@@ -1,14 +1,18 @@
 //! The local socket of a running instance.
 //!
-//! It lies in the state dir, for its owner only, so that several instances live on one machine and nobody else can ask. Over it
+//! It lies in the state dir (on Windows it is a named pipe with the state dir's name), for its owner only, so that several instances
+//! live on one machine and nobody else can ask. Over it
 //! travel single lines of JSON: a versioned [`Command`] to the process, an answer back. A command that the process does
 //! not know is answered with a refusal, so later surfaces add commands without breaking older programs.
 
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
 use std::{
-    fs,
     future::Future,
     io,
-    os::{fd::AsRawFd, unix::fs::PermissionsExt},
     path::{Path, PathBuf},
     pin::Pin,
     sync::Arc,
@@ -18,12 +22,16 @@ use std::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{UnixListener, UnixSocket, UnixStream},
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, split},
     sync::{Semaphore, watch},
     task::JoinHandle,
     time::timeout,
 };
+
+#[cfg(unix)]
+use unix as imp;
+#[cfg(windows)]
+use windows as imp;
 
 use crate::status::{Program, STATUS_VERSION, Status};
 
@@ -108,8 +116,7 @@ pub struct StatusServer {
 impl Drop for StatusServer {
     fn drop(&mut self) {
         self.task.abort();
-        // A socket that is left over is harmless: the next instance replaces it.
-        let _ = fs::remove_file(&self.path);
+        imp::remove(&self.path);
     }
 }
 
@@ -149,7 +156,7 @@ struct Source {
 }
 
 fn serve(path: &Path, source: Source) -> Result<StatusServer, LocalError> {
-    let listener = listen(path).map_err(|source| LocalError::Serve {
+    let listener = imp::Listener::bind(path, MAX_CLIENTS).map_err(|source| LocalError::Serve {
         path: path.to_owned(),
         source,
     })?;
@@ -160,23 +167,11 @@ fn serve(path: &Path, source: Source) -> Result<StatusServer, LocalError> {
     })
 }
 
-/// The rights are set before anybody can connect.
-fn listen(path: &Path) -> io::Result<UnixListener> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let socket = UnixSocket::new_stream()?;
-    socket.bind(Near::to(path)?.path())?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-    socket.listen(MAX_CLIENTS as u32)
-}
-
-async fn accept(listener: UnixListener, source: Source) {
+async fn accept(mut listener: imp::Listener, source: Source) {
     let slots = Arc::new(Semaphore::new(MAX_CLIENTS));
     while let Ok(slot) = slots.clone().acquire_owned().await {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok(stream) => {
                 let source = source.clone();
                 tokio::spawn(async move {
                     if let Err(error) = converse(stream, source).await {
@@ -194,8 +189,8 @@ async fn accept(listener: UnixListener, source: Source) {
     }
 }
 
-async fn converse(stream: UnixStream, source: Source) -> io::Result<()> {
-    let (read, mut write) = stream.into_split();
+async fn converse(stream: impl AsyncRead + AsyncWrite, source: Source) -> io::Result<()> {
+    let (read, mut write) = split(stream);
     let mut lines = BufReader::new(read.take(MAX_QUESTION)).lines();
     while let Some(line) = timeout(PATIENCE, lines.next_line()).await?? {
         let answer = answer(&line, &source).await;
@@ -295,9 +290,7 @@ async fn put(path: &Path, command: Command) -> Result<Answer, LocalError> {
 }
 
 async fn ask(path: &Path, request: &Request) -> io::Result<String> {
-    let near = Near::to(path)?;
-    let stream = timeout(PATIENCE, UnixStream::connect(near.path())).await??;
-    let (read, mut write) = stream.into_split();
+    let (read, mut write) = split(timeout(PATIENCE, imp::connect(path)).await??);
     let mut bytes = serde_json::to_vec(request)?;
     bytes.push(b'\n');
     write.write_all(&bytes).await?;
@@ -311,41 +304,6 @@ async fn ask(path: &Path, request: &Request) -> io::Result<String> {
     }
 }
 
-/// A way to a socket that is short enough for the system: 107 bytes on Linux, fewer elsewhere. A long one is gone by a descriptor
-/// of its directory, which lives as long as this.
-enum Near<'a> {
-    Plain(&'a Path),
-    ByDirectory { path: PathBuf, _directory: fs::File },
-}
-
-impl Near<'_> {
-    const MOST: usize = 100;
-
-    fn to(path: &Path) -> io::Result<Near<'_>> {
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-            return Ok(Near::Plain(path));
-        };
-        if path.as_os_str().len() <= Near::MOST {
-            return Ok(Near::Plain(path));
-        }
-        let directory = fs::File::open(parent)?;
-        let path = Path::new("/proc/self/fd")
-            .join(directory.as_raw_fd().to_string())
-            .join(name);
-        Ok(Near::ByDirectory {
-            path,
-            _directory: directory,
-        })
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Near::Plain(path) => path,
-            Near::ByDirectory { path, .. } => path,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -356,11 +314,13 @@ mod tests {
         let path = socket_path(dir.path(), Program::Client);
         let (sender, receiver) = watch::channel(Status::new(Program::Client));
         let server = serve_status(&path, receiver).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         sender.send_modify(|status| status.problem = Some("rain".into()));
         assert_eq!(query(&path).await.unwrap().problem.as_deref(), Some("rain"));
         drop(server);
-        assert!(matches!(query(&path).await, Err(LocalError::NotRunning { .. })));
+        // A pipe goes when the runtime has ended what served it.
+        while !matches!(query(&path).await, Err(LocalError::NotRunning { .. })) {
+            tokio::task::yield_now().await;
+        }
         assert!(!path.exists());
     }
 
@@ -368,7 +328,7 @@ mod tests {
     async fn a_state_dir_may_have_a_long_name() {
         let dir = tempfile::tempdir().unwrap();
         let deep = dir.path().join("x".repeat(120));
-        fs::create_dir(&deep).unwrap();
+        std::fs::create_dir(&deep).unwrap();
         let path = socket_path(&deep, Program::Client);
         let (_sender, receiver) = watch::channel(Status::new(Program::Client));
         let server = serve_status(&path, receiver).unwrap();
@@ -378,23 +338,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_crash_left_over_is_replaced() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = socket_path(dir.path(), Program::Relay);
-        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        assert!(matches!(query(&path).await, Err(LocalError::NotRunning { .. })));
-        let (_sender, receiver) = watch::channel(Status::new(Program::Relay));
-        let _server = serve_status(&path, receiver).unwrap();
-        assert_eq!(query(&path).await.unwrap().program, Program::Relay);
-    }
-
-    #[tokio::test]
     async fn unknown_commands_and_garbage_are_refused_and_the_next_question_answered() {
         let dir = tempfile::tempdir().unwrap();
         let path = socket_path(dir.path(), Program::Client);
         let (_sender, receiver) = watch::channel(Status::new(Program::Client));
         let _server = serve_status(&path, receiver).unwrap();
-        let (read, mut write) = UnixStream::connect(&path).await.unwrap().into_split();
+        let (read, mut write) = split(imp::connect(&path).await.unwrap());
         write
             .write_all(
                 b"{\"version\":9,\"command\":\"dance\"}\nhello\n{\"version\":1,\"command\":\"status\"}\n",
@@ -420,7 +369,7 @@ mod tests {
         let _server = serve_status(&path, receiver).unwrap();
         let mut silent = Vec::new();
         for _ in 0..MAX_CLIENTS {
-            silent.push(UnixStream::connect(&path).await.unwrap());
+            silent.push(imp::connect(&path).await.unwrap());
         }
         let question = query(&path);
         silent.clear();
