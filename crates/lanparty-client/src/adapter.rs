@@ -196,7 +196,11 @@ impl Inner {
             Change::CreateTap { .. }
             | Change::SetSysctl { .. }
             | Change::WriteFile { .. }
-            | Change::SetFeature { .. } => true,
+            | Change::SetFeature { .. }
+            | Change::SetIp { .. }
+            | Change::SetCategory { .. }
+            | Change::PlugIn { .. }
+            | Change::SteadyWifi { .. } => true,
         });
     }
 

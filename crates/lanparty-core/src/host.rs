@@ -6,7 +6,9 @@
 //! keeps what has not changed since the last one, adds what is new and undoes what is gone.
 //!
 //! A plan is complete and ordered: applied from its first change to its last on a host without a TAP of ours, it brings the host
-//! to the goal. Settings of other systems (interface metrics, the network's category) become further changes of the same list.
+//! to the goal. This is Linux's; [`windows`] has interface metrics, the network's category and the relay's own route in the same list.
+
+pub mod windows;
 
 use std::{
     fmt,
@@ -169,7 +171,11 @@ fn is_setting_of(tap: &str, change: &Change) -> bool {
         Change::CreateTap { .. }
         | Change::AddAddress { .. }
         | Change::AddRoute { .. }
-        | Change::WriteFile { .. } => false,
+        | Change::WriteFile { .. }
+        | Change::SetIp { .. }
+        | Change::SetCategory { .. }
+        | Change::PlugIn { .. }
+        | Change::SteadyWifi { .. } => false,
     }
 }
 

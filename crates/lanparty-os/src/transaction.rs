@@ -22,7 +22,7 @@ use std::{io, net::IpAddr, path::Path, path::PathBuf};
 use journal::Journal;
 use lanparty_wire::{
     Mac,
-    host::{Change, Owner, Prefix},
+    host::{Category, Change, Family, IpSetting, Owner, Prefix},
 };
 #[cfg(target_os = "linux")]
 use linux as imp;
@@ -80,6 +80,27 @@ pub enum Undo {
         previous: bool,
         ours: bool,
     },
+    /// Put the previous setting back, if the current one is ours.
+    RestoreIp {
+        interface: String,
+        family: Family,
+        previous: IpSetting,
+        ours: IpSetting,
+    },
+    /// Put the previous category back, if the current one is ours.
+    RestoreCategory {
+        interface: String,
+        previous: Category,
+        ours: Category,
+    },
+    /// Pull the TAP's cable.
+    PullOut {
+        interface: String,
+    },
+    /// Wi-Fi may look for other networks again.
+    UnsteadyWifi {
+        interface: String,
+    },
 }
 
 impl Undo {
@@ -130,12 +151,38 @@ impl Undo {
                 },
             ) => (interface, feature, ours) == (i, f, enabled),
             (
+                Undo::RestoreIp {
+                    interface,
+                    family,
+                    ours,
+                    ..
+                },
+                Change::SetIp {
+                    interface: i,
+                    family: f,
+                    setting,
+                },
+            ) => (interface, family, ours) == (i, f, setting),
+            (
+                Undo::RestoreCategory { interface, ours, .. },
+                Change::SetCategory {
+                    interface: i,
+                    category,
+                },
+            ) => (interface, ours) == (i, category),
+            (Undo::PullOut { interface }, Change::PlugIn { interface: i })
+            | (Undo::UnsteadyWifi { interface }, Change::SteadyWifi { interface: i }) => interface == i,
+            (
                 Undo::RemoveTap { .. }
                 | Undo::RestoreSysctl { .. }
                 | Undo::RemoveAddress { .. }
                 | Undo::RemoveRoute { .. }
                 | Undo::RestoreFile { .. }
-                | Undo::RestoreFeature { .. },
+                | Undo::RestoreFeature { .. }
+                | Undo::RestoreIp { .. }
+                | Undo::RestoreCategory { .. }
+                | Undo::PullOut { .. }
+                | Undo::UnsteadyWifi { .. },
                 _,
             ) => false,
         }

@@ -3,9 +3,13 @@
 //! A [`Snapshot`] goes into `core::host`, [`Change`]s come out, and `lanparty-os` applies them as a transaction. All of
 //! it is plain data, so that plans are tested without a host and a journal of changes survives a crash.
 
+mod settings;
+
 use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use settings::{Category, Family, IpSetting, IpSettings, Metric};
 
 use crate::Mac;
 
@@ -202,6 +206,12 @@ pub struct Snapshot {
     pub links: Vec<Link>,
     pub addresses: Vec<Address>,
     pub routes: Vec<Route>,
+    /// Only where the system has them; at most one for each link and family.
+    #[serde(default)]
+    pub settings: Vec<IpSettings>,
+    /// Of links, by their index; only where the system has them.
+    #[serde(default)]
+    pub categories: Vec<(u32, Category)>,
 }
 
 impl Snapshot {
@@ -211,6 +221,17 @@ impl Snapshot {
 
     pub fn link_named(&self, name: &str) -> Option<&Link> {
         self.links.iter().find(|link| link.name == name)
+    }
+
+    /// What one family of a link is set to, where the system has that.
+    pub fn settings_of(&self, link: u32, family: Family) -> Option<&IpSettings> {
+        let is_it = |settings: &&IpSettings| settings.link == link && settings.family == family;
+        self.settings.iter().find(is_it)
+    }
+
+    pub fn category_of(&self, link: u32) -> Option<Category> {
+        let found = self.categories.iter().find(|(of, _)| *of == link);
+        found.map(|&(_, category)| category)
     }
 
     /// The addresses of one link.
@@ -250,6 +271,36 @@ pub enum Change {
         feature: String,
         enabled: bool,
     },
+    /// A setting of one address family of an interface. Undone: its previous value.
+    SetIp {
+        interface: String,
+        family: Family,
+        setting: IpSetting,
+    },
+    /// What the system takes the network behind an interface for. Undone: its previous category.
+    SetCategory { interface: String, category: Category },
+    /// The cable of a TAP is plugged. Undone: pulled.
+    PlugIn { interface: String },
+    /// Wi-Fi stops looking for other networks, which interrupts it for up to 400 ms each time. Undone: it may again; the system does that
+    /// by itself when the process ends.
+    SteadyWifi { interface: String },
+}
+
+impl Change {
+    /// The interface that it is about, if it is about one.
+    pub fn interface(&self) -> Option<&str> {
+        match self {
+            Change::CreateTap { name: interface, .. }
+            | Change::AddAddress { interface, .. }
+            | Change::AddRoute { interface, .. }
+            | Change::SetFeature { interface, .. }
+            | Change::SetIp { interface, .. }
+            | Change::SetCategory { interface, .. }
+            | Change::PlugIn { interface }
+            | Change::SteadyWifi { interface } => Some(interface),
+            Change::SetSysctl { .. } | Change::WriteFile { .. } => None,
+        }
+    }
 }
 
 /// The program that a configuration file belongs to.
@@ -298,6 +349,16 @@ impl fmt::Display for Change {
                     if *enabled { "on" } else { "off" }
                 )
             }
+            Change::SetIp {
+                interface,
+                family,
+                setting,
+            } => write!(f, "set {family} of {interface}: {setting}"),
+            Change::SetCategory { interface, category } => {
+                write!(f, "call the network behind {interface} {category}")
+            }
+            Change::PlugIn { interface } => write!(f, "plug in {interface}"),
+            Change::SteadyWifi { interface } => write!(f, "keep {interface} from looking for other networks"),
         }
     }
 }

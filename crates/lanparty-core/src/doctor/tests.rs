@@ -414,6 +414,7 @@ fn home() -> Snapshot {
             address(7, "10.73.42.51/24"),
         ],
         routes: Vec::new(),
+        ..Snapshot::default()
     }
 }
 

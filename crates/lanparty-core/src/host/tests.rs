@@ -201,6 +201,7 @@ fn home() -> Snapshot {
             via: Some("192.168.178.1".parse().unwrap()),
             metric: 100,
         }],
+        ..Snapshot::default()
     }
 }
 

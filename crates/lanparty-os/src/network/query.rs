@@ -38,6 +38,7 @@ pub(super) async fn snapshot(handle: &Handle) -> io::Result<Snapshot> {
         links,
         addresses,
         routes,
+        ..Snapshot::default()
     })
 }
 

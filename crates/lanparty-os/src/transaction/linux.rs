@@ -85,6 +85,10 @@ impl Host for ThisHost {
                     ours: *enabled,
                 }))
             }
+            foreign @ (Change::SetIp { .. }
+            | Change::SetCategory { .. }
+            | Change::PlugIn { .. }
+            | Change::SteadyWifi { .. }) => Err(unknown(format!("way to {foreign}"))),
         }
     }
 
@@ -116,6 +120,10 @@ impl Host for ThisHost {
                 feature,
                 enabled,
             } => feature::write(interface, feature, *enabled)?,
+            foreign @ (Change::SetIp { .. }
+            | Change::SetCategory { .. }
+            | Change::PlugIn { .. }
+            | Change::SteadyWifi { .. }) => return Err(unknown(format!("way to {foreign}"))),
         }
         Ok(None)
     }
@@ -161,6 +169,11 @@ impl Host for ThisHost {
                 }
                 Ok(())
             }
+            // From a journal of another system: nothing of it is here.
+            Undo::RestoreIp { .. }
+            | Undo::RestoreCategory { .. }
+            | Undo::PullOut { .. }
+            | Undo::UnsteadyWifi { .. } => Ok(()),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::{
     rc::Rc,
 };
 
+use lanparty_wire::host::Metric;
 use proptest::prelude::*;
 
 use super::super::*;
@@ -19,6 +20,10 @@ pub(super) struct MemoryHost {
     pub(super) routes: BTreeSet<(String, Prefix, u32)>,
     pub(super) files: BTreeMap<PathBuf, String>,
     pub(super) features: BTreeMap<(String, String), bool>,
+    pub(super) metrics: BTreeMap<(String, Family), Metric>,
+    pub(super) categories: BTreeMap<String, Category>,
+    pub(super) plugged_in: BTreeSet<String>,
+    pub(super) steady: BTreeSet<String>,
 }
 
 #[derive(Default)]
@@ -102,6 +107,37 @@ impl Host for Shared {
                     ours: enabled,
                 })
             }
+            Change::SetIp {
+                interface,
+                family,
+                setting,
+            } => {
+                let known = host.metrics.get(&(interface.clone(), family));
+                let previous = IpSetting::Metric(*known.ok_or_else(unknown)?);
+                (previous != setting).then_some(Undo::RestoreIp {
+                    interface,
+                    family,
+                    previous,
+                    ours: setting,
+                })
+            }
+            Change::SetCategory {
+                interface,
+                category: ours,
+            } => {
+                let previous = *host.categories.get(&interface).ok_or_else(unknown)?;
+                (previous != ours).then_some(Undo::RestoreCategory {
+                    interface,
+                    previous,
+                    ours,
+                })
+            }
+            Change::PlugIn { interface } => {
+                (!host.plugged_in.contains(&interface)).then_some(Undo::PullOut { interface })
+            }
+            Change::SteadyWifi { interface } => {
+                (!host.steady.contains(&interface)).then_some(Undo::UnsteadyWifi { interface })
+            }
         })
     }
 
@@ -135,6 +171,19 @@ impl Host for Shared {
             } => {
                 host.features.insert((interface, feature), enabled);
             }
+            Change::SetIp {
+                interface,
+                family,
+                setting: IpSetting::Metric(metric),
+            } => {
+                host.metrics.insert((interface, family), metric);
+            }
+            Change::SetIp { .. } => {}
+            Change::SetCategory { interface, category } => {
+                host.categories.insert(interface, category);
+            }
+            Change::PlugIn { interface } => drop(host.plugged_in.insert(interface)),
+            Change::SteadyWifi { interface } => drop(host.steady.insert(interface)),
         }
         Ok(None)
     }
@@ -160,11 +209,7 @@ impl Host for Shared {
                     .retain(|known, address| (known, *address) != (&name, mac));
             }
             Undo::RestoreSysctl { key, previous, ours } => {
-                host.sysctls.entry(key).and_modify(|now| {
-                    if *now == ours {
-                        now.clone_from(&previous)
-                    }
-                });
+                restore(&mut host.sysctls, key, previous, ours);
             }
             Undo::RemoveAddress { interface, address } => drop(host.addresses.remove(&(interface, address))),
             Undo::RemoveRoute {
@@ -188,14 +233,32 @@ impl Host for Shared {
                 previous,
                 ours,
             } => {
-                host.features.entry((interface, feature)).and_modify(|now| {
-                    if *now == ours {
-                        *now = previous
-                    }
-                });
+                restore(&mut host.features, (interface, feature), previous, ours);
             }
+            Undo::RestoreIp {
+                interface,
+                family,
+                previous: IpSetting::Metric(previous),
+                ours: IpSetting::Metric(ours),
+            } => restore(&mut host.metrics, (interface, family), previous, ours),
+            Undo::RestoreIp { .. } => {}
+            Undo::RestoreCategory {
+                interface,
+                previous,
+                ours,
+            } => restore(&mut host.categories, interface, previous, ours),
+            Undo::PullOut { interface } => drop(host.plugged_in.remove(&interface)),
+            Undo::UnsteadyWifi { interface } => drop(host.steady.remove(&interface)),
         }
         Ok(())
+    }
+}
+
+fn restore<K: Ord, V: PartialEq>(of: &mut BTreeMap<K, V>, key: K, previous: V, ours: V) {
+    if let Some(now) = of.get_mut(&key)
+        && *now == ours
+    {
+        *now = previous;
     }
 }
 
@@ -205,16 +268,25 @@ pub(super) fn memory_host() -> impl Strategy<Value = MemoryHost> {
     let routes = prop::collection::btree_set((word(), prefix(), 0u32..2), 0..3);
     let files = prop::collection::btree_map(word().prop_map(PathBuf::from), value(), 0..3);
     let features = prop::collection::btree_map((word(), word()), any::<bool>(), 0..4);
+    let metrics = prop::collection::btree_map((word(), family()), metric(), 0..4);
+    let categories = prop::collection::btree_map(word(), category(), 0..3);
+    let cables = prop::collection::btree_set(word(), 0..2);
     // A TAP that was there before has an address that is not ours.
     let taps = prop::collection::btree_map(word(), Just(Mac([2, 9, 9, 9, 9, 9])), 0..2);
-    (taps, sysctls, addresses, routes, files, features).prop_map(
-        |(taps, sysctls, addresses, routes, files, features)| MemoryHost {
+    let windows = (metrics, categories, cables);
+    (taps, sysctls, addresses, routes, files, features, windows).prop_map(
+        |(taps, sysctls, addresses, routes, files, features, (metrics, categories, plugged_in))| MemoryHost {
             taps,
             sysctls,
             addresses,
             routes,
             files,
             features,
+            metrics,
+            categories,
+            plugged_in,
+            // Nobody else does it.
+            steady: BTreeSet::new(),
         },
     )
 }
@@ -243,7 +315,27 @@ pub(super) fn change() -> impl Strategy<Value = Change> {
             feature,
             enabled
         }),
+        (word(), family(), metric()).prop_map(|(interface, family, metric)| Change::SetIp {
+            interface,
+            family,
+            setting: IpSetting::Metric(metric)
+        }),
+        (word(), category()).prop_map(|(interface, category)| Change::SetCategory { interface, category }),
+        word().prop_map(|interface| Change::PlugIn { interface }),
+        word().prop_map(|interface| Change::SteadyWifi { interface }),
     ]
+}
+
+fn family() -> impl Strategy<Value = Family> {
+    prop::sample::select(&Family::ALL[..])
+}
+
+fn metric() -> impl Strategy<Value = Metric> {
+    prop_oneof![Just(Metric::Automatic(25)), (1u32..3).prop_map(Metric::Fixed)]
+}
+
+fn category() -> impl Strategy<Value = Category> {
+    prop::sample::select(vec![Category::Public, Category::Private, Category::Domain])
 }
 
 /// Few of each, so that changes meet each other.
