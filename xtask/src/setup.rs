@@ -9,8 +9,8 @@ use crate::step::{cargo, run, succeeds};
 /// A file that shows that a Debian package is there.
 type Part = (&'static str, &'static str);
 
-/// What the lab runs.
-const LAB: [Part; 11] = [
+/// What the lab runs, and the test of the relay against a CA.
+const LAB: [Part; 13] = [
     ("/usr/sbin/ip", "iproute2"),
     ("/usr/sbin/nft", "nftables"),
     ("/usr/sbin/dnsmasq", "dnsmasq-base"),
@@ -20,6 +20,8 @@ const LAB: [Part; 11] = [
     ("/usr/bin/tcpdump", "tcpdump"),
     ("/usr/bin/iperf3", "iperf3"),
     ("/usr/sbin/sysctl", "procps"),
+    ("/usr/bin/pebble", "pebble"),
+    ("/usr/bin/curl", "curl"),
     ("/usr/games/chocolate-doom", "chocolate-doom"),
     ("/usr/share/games/doom/freedm.wad", "freedm"),
 ];

@@ -5,6 +5,7 @@
 //! the same pair of ends ([`ControlSender`], [`ControlReceiver`]) for control messages. Whoever carries frames owns an [`Engine`],
 //! which drives QUIC from the carrier's own loop and pulls each datagram when it can leave ([`Traffic`]).
 
+mod certify;
 mod congestion;
 mod control;
 mod crypto;

@@ -17,7 +17,9 @@ use tokio::{runtime::Handle, sync::oneshot};
 
 use crate::{
     ControlReceiver, ControlSender, EndpointKeys, Engine, Link, PathClosed, RecvError, RelayCertificate,
-    SegmentationOffload, crypto,
+    SegmentationOffload,
+    certify::Shown,
+    crypto,
     engine::{
         ShardedIds,
         desk::{Command, Desk, Door},
@@ -78,6 +80,7 @@ pub enum AcceptError {
 #[derive(Debug, Clone)]
 pub struct Listener {
     door: Arc<Door>,
+    shown: Arc<Shown>,
     desks: Arc<[Arc<Desk>]>,
 }
 
@@ -116,7 +119,8 @@ impl Listener {
         let offload = config.segmentation_offload;
         let reset = Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &config.keys.stateless_reset));
         let connection_id = config.keys.connection_id;
-        let server = Arc::new(server_config(config)?);
+        let shown = Arc::new(Shown::new(&config.certificate).map_err(ListenError::Tls)?);
+        let server = Arc::new(server_config(config.keys, shown.clone())?);
         let door = Arc::new(Door::default());
         let make = |(number, (socket, runtime)): (usize, (UdpSocket, Handle))| {
             // The socket is watched by the runtime of its loop, so that a packet wakes no other thread.
@@ -135,7 +139,16 @@ impl Listener {
             .map(make)
             .collect::<Result<_, _>>()?;
         let desks = engines.iter().map(|engine| engine.desk().clone()).collect();
-        Ok((Listener { door, desks }, engines))
+        let listener = Listener { door, shown, desks };
+        Ok((listener, engines))
+    }
+
+    /// Answers handshakes with this certificate from now on. Connections stay.
+    ///
+    /// # Errors
+    /// The certificate's key is of no use to TLS.
+    pub fn show(&self, certificate: &RelayCertificate) -> Result<(), ListenError> {
+        self.shown.set(certificate).map_err(ListenError::Tls)
     }
 
     /// The next one who knocks; `None` when the listener is closed. He may be accepted (see [`Inbound::accept`]), asked to prove
@@ -244,20 +257,19 @@ impl Drop for Incoming {
     }
 }
 
-fn server_config(config: ListenConfig) -> Result<ServerConfig, ListenError> {
+fn server_config(keys: EndpointKeys, shown: Arc<Shown>) -> Result<ServerConfig, ListenError> {
     let provider = crypto::provider();
     let mut tls = rustls::ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(ListenError::Tls)?
         .with_client_cert_verifier(Arc::new(MemberVerifier(provider)))
-        .with_single_cert(config.certificate.chain, config.certificate.key)
-        .map_err(ListenError::Tls)?;
+        .with_cert_resolver(shown);
     tls.alpn_protocols = vec![control::ALPN.to_vec()];
     // Every connection proves its identity anew; tickets would also be state that a flood makes us hand out.
     tls.send_tls13_tickets = 0;
     tls.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
     let quic = QuicServerConfig::try_from(tls).map_err(|error| ListenError::Quic(io::Error::other(error)))?;
-    let token = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(&config.keys.token);
+    let token = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(&keys.token);
     let mut server = ServerConfig::new(Arc::new(quic), Arc::new(token));
     server
         .transport_config(transport::config(Side::Relay))

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ED25519};
+use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 use ring::rand::{SecureRandom, SystemRandom};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,10 @@ pub enum CertificateError {
     Mismatch { certificate: PathBuf, key: PathBuf },
     #[error("cannot make a new certificate")]
     Generate(#[source] rcgen::Error),
+    #[error(
+        "the relay's key is an Ed25519 key, as relays had in the beginning, and public CAs do not certify such keys"
+    )]
+    NotForCas,
     #[error("the system has no randomness to give")]
     Randomness,
 }
@@ -70,7 +74,8 @@ impl RelayCertificate {
                 None => RelayCertificate::self_signed(&pair, (&certificate, &key)),
             };
         }
-        let pair = KeyPair::generate_for(&PKCS_ED25519).map_err(CertificateError::Generate)?;
+        // Of a kind that public CAs certify, so that the pin stays when the relay gets a certificate from one.
+        let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(CertificateError::Generate)?;
         file::write_private(&key, pair.serialize_pem().as_bytes())
             .map_err(|error| CertificateError::Write(key.clone(), error))?;
         RelayCertificate::self_signed(&pair, (&certificate, &key))
@@ -116,7 +121,7 @@ impl RelayCertificate {
     }
 
     /// Checks that the parts belong together.
-    fn new(
+    pub(crate) fn new(
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
         (certificate_file, key_file): (&Path, &Path),

@@ -5,6 +5,7 @@
 //! done by tasks. Each member has a scheduler and a queue of control messages for its way out, so that a member that does not
 //! keep up delays nobody else. Rooms are locked only when somebody comes, goes or changes.
 
+mod acme;
 mod door;
 mod egress;
 mod forward;

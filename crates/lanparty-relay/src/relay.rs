@@ -23,6 +23,7 @@ use lanparty_core::{
 };
 use lanparty_quic::{AcceptError, Inbound, Incoming, LinkId, Listener, Pin};
 use lanparty_wire::{LeaveReason, RejectReason};
+use parking_lot::Mutex;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
@@ -30,6 +31,7 @@ use tokio::{
 };
 
 use crate::{
+    acme::{self, Acme},
     door::{Answer, Door},
     forward::Place,
     line_limit::LineLimit,
@@ -76,6 +78,8 @@ pub struct Relay {
     pub unsent: AtomicU64,
     /// Datagrams of those who were not in a room.
     pub strange: AtomicU64,
+    /// What is wrong now, in one sentence for the operator.
+    pub problem: Mutex<Option<String>>,
     stopping: AtomicBool,
 }
 
@@ -112,6 +116,7 @@ impl Relay {
             lines: LineLimit::default(),
             unsent: AtomicU64::new(0),
             strange: AtomicU64::new(0),
+            problem: Mutex::default(),
             stopping: AtomicBool::new(false),
         }
     }
@@ -138,7 +143,12 @@ impl Relay {
 ///
 /// # Errors
 /// The status socket cannot be opened, signals cannot be had, or a loop has failed.
-pub async fn run(relay: Arc<Relay>, mut threads: Threads, memory: Memory) -> Result<(), Failure> {
+pub async fn run(
+    relay: Arc<Relay>,
+    mut threads: Threads,
+    memory: Memory,
+    acme: Option<Acme>,
+) -> Result<(), Failure> {
     let host = |error| Failure::new(ExitCode::Host, error);
     let (status, statuses) = watch::channel(Status::new(Program::Relay));
     report::publish(&relay, &status);
@@ -151,6 +161,7 @@ pub async fn run(relay: Arc<Relay>, mut threads: Threads, memory: Memory) -> Res
     let keeper = tokio::spawn(keep_table(relay.clone(), memory.clone()));
     let reporter = tokio::spawn(report::run(relay.clone(), status));
     let leases = tokio::spawn(pass_leases(relay.clone()));
+    let certifier = acme.map(|acme| tokio::spawn(acme::run(relay.clone(), acme)));
     tokio::select! {
         () = open_door(&relay) => {}
         () = threads.ended() => {}
@@ -162,6 +173,9 @@ pub async fn run(relay: Arc<Relay>, mut threads: Threads, memory: Memory) -> Res
     keeper.abort();
     reporter.abort();
     leases.abort();
+    if let Some(certifier) = certifier {
+        certifier.abort();
+    }
     save(&relay, &memory).await;
     if !threads.stop(&relay.shards) {
         let text = "a thread that carries datagrams has failed; the log says why";

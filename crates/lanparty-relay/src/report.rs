@@ -93,6 +93,7 @@ fn refresh(relay: &Relay, status: &watch::Sender<Status>, books: &mut Books) {
         debug_assert_eq!(status.program, Program::Relay);
         status.traffic = traffic;
         status.drops = drops;
+        status.problem = relay.problem.lock().clone();
         status.relay = Some(RelayStatus {
             listen,
             pin: relay.plan.pin.to_string(),

@@ -1,6 +1,11 @@
 //! What the operator typed, and what it means.
 
-use std::{num::NonZeroU8, path::PathBuf, str::FromStr};
+use std::{
+    net::{Ipv6Addr, SocketAddr},
+    num::NonZeroU8,
+    path::PathBuf,
+    str::FromStr,
+};
 
 use clap::{Parser, Subcommand};
 use lanparty_api::{
@@ -16,6 +21,8 @@ use lanparty_quic::SegmentationOffload;
 use lanparty_wire::{DEFAULT_RELAY_PORT, ListenAddress, mtu};
 use serde::Deserialize;
 
+use crate::acme;
+
 const EXAMPLES: &str = "\
 Examples:
   Run a relay on UDP/443 of every address (as root, or as the systemd service):
@@ -26,6 +33,9 @@ Examples:
 
   With a certificate of a public CA, so that nobody has to be told a pin:
     lanparty-relay --cert fullchain.pem --key privkey.pem
+
+  With a certificate that the relay gets and renews by itself (the CA asks on TCP/80; using it means agreeing to the CA's terms):
+    lanparty-relay --acme-domain relay.example.org --acme-contact mailto:admin@example.org
 
   See who is there and what was dropped:
     lanparty-relay status
@@ -46,6 +56,8 @@ const MOST_MEMBERS: u16 = 1024;
 /// A thread for each; more than this no machine makes use of.
 const MOST_SOCKETS: u8 = 64;
 const MOST_AUTO_SOCKETS: usize = 8;
+/// Where CAs ask (RFC 8555, section 8.3).
+const ACME_PORT: u16 = 80;
 /// Malformed datagrams of one member within a minute before it is disconnected.
 const MALFORMED_LIMIT: u32 = 100;
 
@@ -104,6 +116,18 @@ pub struct Settings {
     /// The private key (PEM) of --cert
     #[arg(long, value_name = "FILE", env = "LANPARTY_KEY")]
     pub key: Option<PathBuf>,
+    /// Get a certificate for this domain from a public CA (ACME, RFC 8555) and renew it; the relay's key and its pin stay
+    #[arg(long, value_name = "DOMAIN", env = "LANPARTY_ACME_DOMAIN")]
+    pub acme_domain: Option<String>,
+    /// Where the CA may write about the certificate, for example mailto:admin@example.org
+    #[arg(long, value_name = "URI", env = "LANPARTY_ACME_CONTACT")]
+    pub acme_contact: Option<String>,
+    /// The CA's directory [default: that of Let's Encrypt]
+    #[arg(long, value_name = "URL", env = "LANPARTY_ACME_DIRECTORY")]
+    pub acme_directory: Option<String>,
+    /// Where the CA asks (HTTP-01): it always comes to the domain's TCP/80, which must lead here [default: 80/tcp]
+    #[arg(long, value_name = "ADDR|PORT/tcp", env = "LANPARTY_ACME_LISTEN")]
+    pub acme_listen: Option<TcpAddress>,
     /// Sockets that share the port, each with a thread of its own: a number from 1 to 64, or auto for half of the processors
     /// (1 below four, 8 at most) [default: auto]
     #[arg(long, value_name = "N|auto", env = "LANPARTY_SOCKETS")]
@@ -139,6 +163,10 @@ layer!(Settings {
     dev_cert_der_out,
     cert,
     key,
+    acme_domain,
+    acme_contact,
+    acme_directory,
+    acme_listen,
     sockets,
     redundancy,
     udp_offload,
@@ -149,6 +177,34 @@ layer!(Settings {
     require_token,
     limits
 });
+
+/// A TCP port of every address, or of one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct TcpAddress(pub SocketAddr);
+
+impl FromStr for TcpAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<TcpAddress, String> {
+        let bare = text.trim().strip_suffix("/tcp").unwrap_or(text.trim());
+        let address = bare.parse().or_else(|_| {
+            let port = bare.parse();
+            port.map(|port| SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port))
+        });
+        address.map(TcpAddress).map_err(|_| {
+            format!("{text:?} is not something to listen on; write 80/tcp, a port or 0.0.0.0:80")
+        })
+    }
+}
+
+impl TryFrom<String> for TcpAddress {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<TcpAddress, String> {
+        text.parse()
+    }
+}
 
 /// How many sockets share the port.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
@@ -208,6 +264,7 @@ impl Settings {
                 "give both, or none to use a certificate of the relay's own",
             ));
         }
+        self.check_acme()?;
         let unknown = self.limits.as_ref().map(|limits| limits.unknown_unicast);
         if unknown.is_some_and(|rate| rate != Limits::default().unknown_unicast) {
             return Err(wrong(
@@ -238,6 +295,53 @@ impl Settings {
             ));
         }
         Ok(())
+    }
+
+    fn check_acme(&self) -> Result<(), Failure> {
+        let wrong = |text: String, advice: &str| Err(Failure::new(ExitCode::Usage, text).advise(advice));
+        let Some(domain) = &self.acme_domain else {
+            if self.acme_contact.is_some() || self.acme_directory.is_some() || self.acme_listen.is_some() {
+                let text = "there is a setting of ACME, but no domain to get a certificate for";
+                return wrong(text.into(), "give --acme-domain too");
+            }
+            return Ok(());
+        };
+        if self.cert.is_some() {
+            let text = "--acme-domain gets a certificate, and --cert brings one";
+            return wrong(text.into(), "give one of them");
+        }
+        let is_label = |label: &str| {
+            let is_plain = label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+            is_plain && (1..=63).contains(&label.len())
+        };
+        // An address ends in a number, a domain never does.
+        let is_address = domain
+            .rsplit('.')
+            .next()
+            .is_none_or(|last| last.parse::<u8>().is_ok());
+        let is_name = domain.contains('.') && domain.len() <= 253 && domain.split('.').all(is_label);
+        if !is_name || is_address {
+            let text = format!("{domain:?} is not a domain that a CA certifies");
+            return wrong(
+                text,
+                "give the name that players use, for example relay.example.org",
+            );
+        }
+        Ok(())
+    }
+
+    /// How to get a certificate, if that is asked for.
+    pub fn acme(&self) -> Option<acme::Plan> {
+        let everywhere = TcpAddress((Ipv6Addr::UNSPECIFIED, ACME_PORT).into());
+        let directory = || instant_acme::LetsEncrypt::Production.url().to_owned();
+        Some(acme::Plan {
+            domain: self.acme_domain.clone()?.to_ascii_lowercase(),
+            contact: self.acme_contact.clone(),
+            directory: self.acme_directory.clone().unwrap_or_else(directory),
+            listen: self.acme_listen.unwrap_or(everywhere).0,
+        })
     }
 
     pub fn listen(&self) -> ListenAddress {
@@ -327,6 +431,28 @@ mod tests {
         assert_eq!(counts(""), [1, 1, 2, 6, 8]);
         assert_eq!(counts("sockets = 'auto'\n"), [1, 1, 2, 6, 8]);
         assert_eq!(counts("sockets = 3\n"), [3; 5]);
+    }
+
+    #[test]
+    fn acme_needs_a_domain_and_no_other_certificate() {
+        for text in [
+            "acme-contact = 'mailto:a@b.de'\n",
+            "acme-domain = 'relay.example.org'\ncert = 'a'\nkey = 'b'\n",
+            "acme-domain = '192.0.2.1'\n",
+            "acme-domain = 'localhost'\n",
+            "acme-domain = '../../etc.passwd'\n",
+        ] {
+            assert!(read(text).check().is_err(), "{text}");
+        }
+        let settings = read("acme-domain = 'Relay.Example.org'\nacme-listen = '8080/tcp'\n");
+        settings.check().unwrap();
+        let plan = settings.acme().unwrap();
+        assert_eq!(
+            (plan.domain.as_str(), plan.listen.port()),
+            ("relay.example.org", 8080)
+        );
+        assert!(plan.directory.contains("letsencrypt.org"), "{}", plan.directory);
+        assert!(read("").acme().is_none());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::Write,
+    io::{self, Write},
     net::{SocketAddr, UdpSocket},
     path::{Path, PathBuf},
     sync::Arc,
@@ -23,6 +23,7 @@ use tokio::runtime::{self, Runtime};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::{
+    acme::{self, Acme},
     memory::Memory,
     relay::{self, Plan, Relay},
     settings::{Arguments, Settings, Verb},
@@ -63,6 +64,10 @@ fn serve(common: &CommonArgs, settings: &Settings, state_dir: &Path) -> Result<(
         }
         (None, _) | (_, None) => RelayCertificate::load_or_create(state.path()).map_err(host)?,
     };
+    let acme = match settings.acme() {
+        Some(plan) => Some(prepare_acme(plan, state.path())?),
+        None => None,
+    };
     if let Some(path) = &settings.dev_cert_der_out {
         write_certificate(path, &certificate)?;
     }
@@ -72,8 +77,9 @@ fn serve(common: &CommonArgs, settings: &Settings, state_dir: &Path) -> Result<(
     let sockets = bind(settings.listen(), settings.sockets(processors))?;
     privileges::keep(&[]).map_err(|error| Failure::new(ExitCode::Host, error))?;
     let pin = certificate.pin();
+    let (acme, kept) = acme.unzip();
     let config = ListenConfig {
-        certificate,
+        certificate: kept.flatten().unwrap_or(certificate),
         keys,
         segmentation_offload: settings.udp_offload.unwrap_or_default(),
     };
@@ -97,7 +103,28 @@ fn serve(common: &CommonArgs, settings: &Settings, state_dir: &Path) -> Result<(
     let runtime = runtime::Builder::new_multi_thread().enable_all().build();
     runtime
         .map_err(|error| Failure::new(ExitCode::Unexpected, error))?
-        .block_on(relay::run(relay, threads, memory))
+        .block_on(relay::run(relay, threads, memory, acme))
+}
+
+/// What is wrong with the port or the key is said at the start; what the CA has against it later.
+fn prepare_acme(plan: acme::Plan, state: &Path) -> Result<(Acme, Option<RelayCertificate>), Failure> {
+    let host = |error| Failure::new(ExitCode::Host, error);
+    let own = RelayCertificate::load_or_create(state).map_err(host)?;
+    own.request(&plan.domain).map_err(|error| {
+        host(error).advise(format!(
+            "move relay-key.pem and relay-cert.der away from {} to get a new key; its pin is another one, so give it to whoever has the old",
+            state.display()
+        ))
+    })?;
+    let listen = plan.listen;
+    Acme::prepare(plan, own, state.to_owned()).map_err(|error| {
+        let text = format!("cannot listen on {listen}/tcp for the CA's question: {error}");
+        Failure::new(ExitCode::Host, text).advise(if error.kind() == io::ErrorKind::AddrInUse {
+            "stop what listens there (`ss -tlnp`), or let it hand /.well-known/acme-challenge/ on to another port, given with --acme-listen"
+        } else {
+            "ports below 1024 need root or CAP_NET_BIND_SERVICE; or forward TCP/80 to another port, given with --acme-listen"
+        })
+    })
 }
 
 /// An engine for each socket, with the runtime that its thread is to run.

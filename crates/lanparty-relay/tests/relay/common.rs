@@ -26,20 +26,29 @@ pub struct Relay {
     pub address: SocketAddr,
     state: TempDir,
     flags: Vec<String>,
+    /// The only CA that it trusts, if that is not the system's.
+    trusted: Option<PathBuf>,
 }
 
 impl Relay {
     pub fn start(flags: &[&str]) -> Relay {
         let flags = flags.iter().map(|flag| flag.to_string()).collect();
-        Relay::run(TempDir::new().unwrap(), "127.0.0.1:0", flags)
+        Relay::run(TempDir::new().unwrap(), "127.0.0.1:0", flags, None)
     }
 
     pub fn start_on(listen: &str) -> Relay {
-        Relay::run(TempDir::new().unwrap(), listen, Vec::new())
+        Relay::run(TempDir::new().unwrap(), listen, Vec::new(), None)
     }
 
-    fn run(state: TempDir, listen: &str, flags: Vec<String>) -> Relay {
+    /// One that trusts no CA but this.
+    pub fn start_trusting(ca: &Path, flags: &[&str]) -> Relay {
+        let flags = flags.iter().map(|flag| flag.to_string()).collect();
+        Relay::run(TempDir::new().unwrap(), "127.0.0.1:0", flags, Some(ca.to_owned()))
+    }
+
+    fn run(state: TempDir, listen: &str, flags: Vec<String>, trusted: Option<PathBuf>) -> Relay {
         let mut child = Command::new(env!("CARGO_BIN_EXE_lanparty-relay"))
+            .envs(trusted.iter().map(|ca| ("SSL_CERT_FILE", ca)))
             .args(["--listen", listen, "--state-dir"])
             .arg(state.path().join("relay"))
             .arg("--dev-cert-der-out")
@@ -61,6 +70,7 @@ impl Relay {
             child,
             state,
             flags,
+            trusted,
         }
     }
 
@@ -69,7 +79,12 @@ impl Relay {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         let state = std::mem::replace(&mut self.state, TempDir::new().unwrap());
-        Relay::run(state, &self.address.to_string(), self.flags.clone())
+        Relay::run(
+            state,
+            &self.address.to_string(),
+            self.flags.clone(),
+            self.trusted.clone(),
+        )
     }
 
     /// Asks it to stop, and returns its exit code.
