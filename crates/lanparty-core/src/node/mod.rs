@@ -20,6 +20,7 @@ mod control;
 mod counters;
 mod duty;
 mod event;
+mod held;
 mod lan;
 mod leg;
 mod log;

@@ -79,6 +79,10 @@ impl Peer {
         role == Some(MemberRole::Spectator)
     }
 
+    fn is_agreeing(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| !link.is_secured())
+    }
+
     /// Forgets unfinished frames whose time is over, and counts them with the member and in `total`.
     pub fn expire(&mut self, now: Instant, total: &mut DropCounters) {
         if self.reassembler.poll_timeout().is_some_and(|due| due <= now) {
@@ -219,6 +223,17 @@ impl Peers {
 
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Peer> {
         self.present.values_mut()
+    }
+
+    /// True if the member is admitted and there, and keys are not agreed with it yet.
+    pub fn is_agreeing(&self, id: MemberId) -> bool {
+        self.present.get(&id).is_some_and(Peer::is_agreeing)
+    }
+
+    /// All of whom [`Peers::is_agreeing`] is true.
+    pub fn agreeing(&self) -> impl Iterator<Item = MemberId> {
+        let agreeing = self.present.values().filter(|peer| peer.is_agreeing());
+        agreeing.map(|peer| peer.member.id)
     }
 
     /// Nothing is agreed with anybody any more, those who are set aside included.

@@ -172,6 +172,7 @@ impl<F: Forwarding> Node<F> {
             let event = match told {
                 Told::Secured(member) => {
                     is_new = true;
+                    self.outbox.release(now, member, &mut self.counters.drops);
                     Event::MemberSecured { member }
                 }
                 Told::Unproven(member) => Event::MemberUnproven { member },

@@ -15,7 +15,7 @@ use lanparty_wire::{
     Kind, MAX_SEQUENCE, MemberId, TAG_LEN,
 };
 
-use super::{Me, PathId, peers::Peers};
+use super::{Me, PathId, held::Held, peers::Peers};
 use crate::{
     ecn,
     fragment::{self, Cut},
@@ -37,6 +37,19 @@ struct Packet {
     destination: Destination,
 }
 
+impl Packet {
+    /// The same for another destination.
+    fn copy_to(&self, destination: Destination) -> Packet {
+        let mut bytes = BytesMut::with_capacity(self.bytes.len() + TAG_LEN);
+        bytes.extend_from_slice(&self.bytes);
+        Packet {
+            bytes,
+            destination,
+            ..*self
+        }
+    }
+}
+
 /// What is on its way out.
 #[derive(Debug)]
 pub struct Outbox {
@@ -46,6 +59,8 @@ pub struct Outbox {
     sequences: BTreeMap<u16, u64>,
     /// Pieces of a frame whose first piece has left. They go before anything else: half a frame is worth nothing.
     pieces: VecDeque<(PathId, Bytes)>,
+    /// Frames for members with whom keys are being agreed on.
+    held: Held<(Class, Packet)>,
 }
 
 /// How a payload is to be sent.
@@ -117,6 +132,7 @@ impl Outbox {
             arena: BytesMut::new(),
             sequences: BTreeMap::new(),
             pieces: VecDeque::new(),
+            held: Held::default(),
         }
     }
 
@@ -149,22 +165,37 @@ impl Outbox {
         loop {
             let mark = |packet: &mut Packet| ecn::mark(&mut packet.bytes[HEADROOM..]);
             let late = |_| drops.count(DropReason::QueueDelay);
-            let popped = self.scheduler.pop(way.now, mark, late)?;
-            match self.seal_and_cut(way, popped.class, popped.item) {
+            let (class, packet) = match self.held.pop() {
+                Some(released) => released,
+                None => {
+                    let popped = self.scheduler.pop(way.now, mark, late)?;
+                    (popped.class, popped.item)
+                }
+            };
+            let Some(packet) = self.hold(way, class, packet, drops) else {
+                continue;
+            };
+            match self.seal_and_cut(way, class, packet) {
                 Ok(departure) => return Some(departure),
                 Err(reason) => drops.count(reason),
             }
         }
     }
 
-    /// True if [`Outbox::next_piece`] or [`Outbox::pop`] has something for `path`; `active` if it is the path that frames take.
-    pub fn has(&self, path: PathId, active: bool) -> bool {
-        self.pieces.iter().any(|&(of, _)| of == path) || active && !self.scheduler.is_empty()
+    /// Keys are agreed with a member: what was held for it goes before anything else.
+    pub fn release(&mut self, now: Instant, member: MemberId, drops: &mut DropCounters) {
+        self.held.release(now, member, drops);
     }
 
-    /// Frames and probes that wait.
+    /// True if [`Outbox::next_piece`] or [`Outbox::pop`] has something for `path`; `active` if it is the path that frames take.
+    pub fn has(&self, path: PathId, active: bool) -> bool {
+        let is_next = !self.scheduler.is_empty() || self.held.ready() > 0;
+        self.pieces.iter().any(|&(of, _)| of == path) || active && is_next
+    }
+
+    /// Frames and probes that wait for the path.
     pub fn len(&self) -> usize {
-        self.scheduler.len()
+        self.scheduler.len() + self.held.ready()
     }
 
     /// A path is gone, and with it what was cut for it.
@@ -177,12 +208,42 @@ impl Outbox {
     /// There is no path any more: nobody wants to see later what waits now.
     pub fn discard(&mut self, drops: &mut DropCounters) {
         self.scheduler.drain(|_| drops.count(DropReason::NoPath));
+        drops.add(DropReason::NoPath, self.held.clear() as u64);
     }
 
     /// The pieces of `path`, which go before anything else.
     pub fn next_piece(&mut self, path: PathId) -> Option<Bytes> {
         let at = self.pieces.iter().position(|&(of, _)| of == path)?;
         self.pieces.remove(at).map(|(_, datagram)| datagram)
+    }
+
+    /// Keeps a frame for members that are about to have keys with us, each its own copy, because they cannot know our sender key before.
+    /// Returns it if it is for anybody else too. A probe is not kept: it would measure the wait.
+    fn hold(
+        &mut self,
+        way: &Way<'_>,
+        class: Class,
+        packet: Packet,
+        drops: &mut DropCounters,
+    ) -> Option<Packet> {
+        let Some(sealing) = way.sealing.as_ref().filter(|sealing| sealing.is_agreeing) else {
+            return Some(packet);
+        };
+        match (packet.kind, packet.destination) {
+            (Kind::Frame, Destination::Member(id)) if way.peers.is_agreeing(id) => {
+                self.held.keep(way.now, id, drops, || (class, packet));
+                None
+            }
+            (Kind::Frame, Destination::Flood) => {
+                for id in way.peers.agreeing() {
+                    let destination = Destination::Member(id);
+                    let copy = || (class, packet.copy_to(destination));
+                    self.held.keep(way.now, id, drops, copy);
+                }
+                sealing.is_heard.then_some(packet)
+            }
+            (Kind::Frame, Destination::Member(_) | Destination::Group(_)) | (Kind::Probe, _) => Some(packet),
+        }
     }
 
     /// The one place where a payload becomes datagrams: it is numbered, sealed (an open room has no key: id 0, no tag, but

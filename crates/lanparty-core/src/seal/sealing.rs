@@ -44,6 +44,8 @@ pub struct Sealing {
     pub due: Option<Instant>,
     /// Whether anybody can have our sender key.
     pub is_heard: bool,
+    /// Whether anybody who is admitted has no keys with us yet.
+    pub is_agreeing: bool,
     /// A worn key has been noticed on the frame path; so once is enough.
     is_replacing: bool,
 }
@@ -125,6 +127,7 @@ impl Sealing {
             rotate_at: None,
             due: None,
             is_heard: false,
+            is_agreeing: false,
             is_replacing: false,
         }
     }
@@ -291,11 +294,13 @@ impl Sealing {
     pub fn refresh<'a>(&mut self, now: Instant, links: impl Iterator<Item = &'a Link>) {
         let newest = self.shared.sender.newest();
         self.is_heard = false;
+        self.is_agreeing = false;
         self.is_replacing = false;
         let (mut all, mut due) = (true, self.rotate_at);
         let mut sooner = |at: Option<Instant>| due = [due, at].into_iter().flatten().min();
         for link in links {
             self.is_heard |= link.is_secured();
+            self.is_agreeing |= !link.is_secured();
             all &= !link.misses(newest);
             sooner(link.due(newest));
         }

@@ -23,15 +23,49 @@ fn all_agree_within_a_moment_and_are_told() {
 }
 
 #[test]
-fn before_keys_are_agreed_nothing_leaves() {
+fn the_first_frames_wait_for_the_keys_and_come_once() {
     let mut party = Party::empty(2);
     party.start(1);
     party.start(2);
-    assert_eq!(party.catch(1, &frame(1, None, b"hello")), [] as [Bytes; 0]);
-    assert_eq!(party.catch(1, &frame(1, Some(2), b"hello")), [] as [Bytes; 0]);
-    assert_eq!(party.drops(1, DropReason::NoSession), 2);
-    party.pass(Duration::from_millis(1));
+    assert_eq!(party.catch(1, &frame(1, None, b"to all")), [] as [Bytes; 0]);
+    assert_eq!(party.catch(1, &frame(1, Some(2), b"to one")), [] as [Bytes; 0]);
+    let heard = party.run();
+    let expected = [b"to all", b"to one"].map(|payload| {
+        let target = (payload == b"to one").then_some(2);
+        (2, frame(1, target, payload))
+    });
+    assert_eq!(heard, expected);
     party.everyone_hears_everyone(1);
+    party.nothing_is_lost();
+}
+
+#[test]
+fn a_newcomer_hears_what_is_said_while_it_gets_its_keys_and_the_others_hear_it_at_once() {
+    let mut party = Party::new(2);
+    party.start(3);
+    party.roster.members.push(entry(3, MemberRole::Player));
+    party.publish(|_| {});
+    let flood = frame(1, None, b"who is there?");
+    let caught = party.catch(1, &flood);
+    assert_eq!(caught.len(), 1, "the newcomer's copy waits");
+    let heard: Vec<u16> = caught.iter().flat_map(|datagram| party.forward(datagram)).map(|(to, _)| to).collect();
+    assert_eq!(heard, [2, GATEWAY]);
+    assert_eq!(party.run(), [(3, flood)]);
+}
+
+#[test]
+fn whoever_never_agrees_on_keys_costs_a_bounded_number_of_frames() {
+    let mut party = Party::empty(2);
+    party.start(1);
+    party.start(2);
+    for number in 0..100 {
+        assert!(party.catch(1, &frame(1, Some(2), &[number])).is_empty());
+    }
+    let refused = party.drops(1, DropReason::NoSession);
+    assert!((1..100).contains(&refused), "{refused}");
+    let heard = party.run();
+    assert_eq!(heard.len() as u64, 100 - refused);
+    assert!(heard.iter().zip(0..).all(|((_, bytes), number)| *bytes == frame(1, Some(2), &[number])));
 }
 
 #[test]
