@@ -5,7 +5,9 @@
 
 mod addresses;
 mod doctor;
+mod heard;
 mod invitation;
+mod kept;
 mod lan;
 mod orders;
 mod run;

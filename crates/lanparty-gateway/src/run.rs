@@ -43,6 +43,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::addresses;
 use crate::doctor;
+use crate::heard::HeardLeases;
 use crate::invitation::{self, Inviting};
 use crate::lan::{Lan, OpenLan};
 use crate::orders;
@@ -113,6 +114,7 @@ pub fn run(common: &CommonArgs, settings: Settings, state_dir: &Path) -> Result<
             internet: settings.lan_internet.unwrap_or(false),
             addresses: settings.addresses,
             leases: addresses::load(state.path()),
+            heard: HeardLeases::load(state.path()).left(unix_now()),
             tag: wanted_room.tag(),
             standbys: settings.standby.unwrap_or_default(),
         },
@@ -212,6 +214,7 @@ async fn steer(
     let (mut link, mut station) = (None, None);
     let (mut trust, mut pin, mut is_invited) = (None, None, false);
     let mut typed = inviting.as_ref().map(|_| invitation::typed_lines());
+    let mut heard = HeardLeases::load(state_dir);
     loop {
         if let Some((up, own)) = look(&lan.name, &network, status).await {
             if let Some(mac) = own.mac {
@@ -248,6 +251,7 @@ async fn steer(
                 }
                 Some(EndpointEvent::Waiting(identity)) => invitation::announce(&handle, identity).await,
                 Some(EndpointEvent::Node(Event::Addresses(news))) => addresses::handle(state_dir, &news),
+                Some(EndpointEvent::Node(Event::LeaseHeard(lease))) => heard.note(unix_now(), &lease),
                 Some(event) => tracing::debug!(?event, "endpoint"),
                 None => return Ok(()),
             },

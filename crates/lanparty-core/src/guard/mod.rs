@@ -30,7 +30,7 @@ pub use classify::class_of;
 pub use flow::flow_hash;
 pub use limits::{Bandwidth, Limits, Rate};
 pub use spectator::spectator_may_send;
-pub use strangers::{between_strangers, claims_its_own, lease_in, stranger_to_lan};
+pub use strangers::{HeardLease, between_strangers, claims_its_own, lease_in, stranger_to_lan};
 
 /// Whose frames a guard lets through.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

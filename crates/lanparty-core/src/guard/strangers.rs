@@ -4,7 +4,10 @@
 //! desktops and shells. And nowhere under an address that is not theirs: of IPv4 the one that the LAN's DHCP server has given them, of IPv6 the
 //! link-local one that follows from their MAC (RFC 4291, appendix A). All of it is decided frame by frame, by whoever receives it.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
 
 use lanparty_wire::{DropReason, Frame, Mac, ethertype};
 
@@ -105,10 +108,22 @@ pub fn claims_its_own(frame: Frame<'_>, mac: Mac, lease: Option<Ipv4Addr>) -> Re
     is_own.then_some(()).ok_or(DropReason::ForgedAddress)
 }
 
+/// What a DHCP server was heard to give to a station.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HeardLease {
+    pub mac: Mac,
+    pub address: Ipv4Addr,
+    /// For how long, in whole seconds; zero if the server has not said it.
+    pub lifetime: Duration,
+}
+
 /// Which address a DHCP server's acknowledgement gives to which station (RFC 2131, section 4.3.1).
-pub fn lease_in(frame: Frame<'_>) -> Option<(Mac, Ipv4Addr)> {
+pub fn lease_in(frame: Frame<'_>) -> Option<HeardLease> {
     const REPLY: u8 = 2;
     const ETHERNET: u8 = 1;
+    const MESSAGE_TYPE: u8 = 53;
+    const ACKNOWLEDGEMENT: u8 = 5;
+    const LEASE_TIME: u8 = 51;
     let packet = Packet::parse(frame).ok()?;
     let Network::V4(ip) = &packet.network else {
         return None;
@@ -119,21 +134,28 @@ pub fn lease_in(frame: Frame<'_>) -> Option<(Mac, Ipv4Addr)> {
         return None;
     }
     let address: Ipv4Addr = <[u8; 4]>::try_from(&head[16..20]).ok()?.into();
-    let is_given = !address.is_unspecified() && is_acknowledgement(options);
-    is_given.then_some((hardware_address(message)?, address))
+    let is_given = !address.is_unspecified() && option(options, MESSAGE_TYPE) == Some(&[ACKNOWLEDGEMENT]);
+    let lifetime = option(options, LEASE_TIME).and_then(|time| <[u8; 4]>::try_from(time).ok());
+    is_given.then_some(HeardLease {
+        mac: hardware_address(message)?,
+        address,
+        lifetime: Duration::from_secs(lifetime.map_or(0, u32::from_be_bytes).into()),
+    })
 }
 
-/// True if the options hold the message type 5 (RFC 2132, section 9.6).
-fn is_acknowledgement(mut options: &[u8]) -> bool {
+/// What the options say under this code (RFC 2132).
+fn option(mut options: &[u8], code: u8) -> Option<&[u8]> {
     loop {
         match options {
             [0, rest @ ..] => options = rest,
-            [53, 1, kind, ..] => return *kind == 5,
-            [255, ..] | [] | [_] => return false,
-            [_, length, rest @ ..] => match rest.get(usize::from(*length)..) {
-                Some(rest) => options = rest,
-                None => return false,
-            },
+            [255, ..] | [] | [_] => return None,
+            [found, length, rest @ ..] => {
+                let (value, others) = rest.split_at_checked(usize::from(*length))?;
+                if *found == code {
+                    return Some(value);
+                }
+                options = others;
+            }
         }
     }
 }

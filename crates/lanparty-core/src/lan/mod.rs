@@ -26,11 +26,14 @@ pub mod duty;
 pub mod shape;
 mod signal;
 
-use std::{collections::VecDeque, time::Instant};
+use std::{collections::VecDeque, net::Ipv4Addr, time::Instant};
 
 use lanparty_wire::{Destination, DropReason, Mac, MemberId, PeerId, control::Member, host::Prefix};
 
-use crate::{guard::Packet, node::Event};
+use crate::{
+    guard::{HeardLease, Packet},
+    node::Event,
+};
 use addresses::{Addresses, Helper, Lease, Leases};
 use concern::Concern;
 use duty::Duty;
@@ -47,6 +50,8 @@ pub struct LanConfig {
     pub addresses: Option<Addresses>,
     /// What was handed out before.
     pub leases: Leases,
+    /// What the LAN's DHCP server was heard to give to members before, for [`crate::node::Node::recall_leases`].
+    pub heard: Vec<HeardLease>,
     /// Names the room to other LAN gateways on the LAN; see [`Signal`].
     pub tag: RoomTag,
     /// Whose machines may wait to take over, in an open room.
@@ -105,6 +110,8 @@ pub struct Lan {
     /// The room's other LAN gateways.
     rivals: Vec<MemberId>,
     next_beacon: Option<Instant>,
+    /// Leases of members by what an earlier run has heard, and when each ends.
+    recalled: Vec<(Mac, Ipv4Addr, Instant)>,
     effects: Effects,
 }
 
@@ -121,6 +128,7 @@ impl Lan {
             standbys_due: true,
             rivals: Vec::new(),
             next_beacon: None,
+            recalled: Vec::new(),
             effects: Effects::new(),
         };
         lan.configure(config);
@@ -142,6 +150,19 @@ impl Lan {
         if let Some(helper) = &mut self.helper {
             helper.set_station(&self.station, &mut self.effects);
         }
+    }
+
+    /// What an earlier run has heard of the LAN's DHCP server.
+    pub(crate) fn recall_leases(&mut self, now: Instant, heard: &[HeardLease]) {
+        let until = |lease: &HeardLease| Some((lease.mac, lease.address, now.checked_add(lease.lifetime)?));
+        self.recalled = heard.iter().filter_map(until).collect();
+    }
+
+    /// The address that a member has by what an earlier run has heard.
+    pub(crate) fn recalled(&self, now: Instant, mac: Mac) -> Option<Ipv4Addr> {
+        let mut recalled = self.recalled.iter();
+        let lease = recalled.find(|(of, _, until)| *of == mac && now < *until)?;
+        Some(lease.1)
     }
 
     /// What this machine's own interface on the LAN is.

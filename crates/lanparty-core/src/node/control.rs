@@ -178,6 +178,10 @@ impl<F: Forwarding> Node<F> {
                 self.cam.add(now, member.id, mac);
                 self.refresh(now, mac, RefreshReason::PeerJoined);
                 if let Some(lan) = &mut self.lan {
+                    let recalled = lan.recalled(now, mac);
+                    if let Some(peer) = self.peers.get_mut(member.id) {
+                        peer.lease = peer.lease.or(recalled);
+                    }
                     lan.member_came(now, member);
                 }
             }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::lan::{addresses, duty};
+use crate::{
+    guard::HeardLease,
+    lan::{addresses, duty},
+};
 use lanparty_wire::{
     LeaveReason, Mac, MemberId,
     control::{Member, Message, Mode},
@@ -55,6 +58,9 @@ pub enum Event {
     Note { from: MemberId, bytes: Vec<u8> },
     /// What the LAN gateway's address helper has done.
     Addresses(addresses::News),
+    /// At a LAN gateway: the LAN's DHCP server was heard to give an address to a member. For the shell to keep, see
+    /// [`super::Node::recall_leases`].
+    LeaseHeard(HeardLease),
     /// At a LAN gateway: a member has the address of a station that was heard on the LAN, and is ignored. For the shell, not for a
     /// person.
     OnLan { mac: Mac },

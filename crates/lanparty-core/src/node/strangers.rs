@@ -11,9 +11,9 @@ use lanparty_wire::{
     seal::{Letter, MAX_LEASES},
 };
 
-use super::{Node, peers::Peer};
+use super::{Event, Node, peers::Peer};
 use crate::{
-    guard,
+    guard::{self, HeardLease},
     seal::MemberRole,
     switch::{Egress, Forwarding},
 };
@@ -61,14 +61,26 @@ impl<F: Forwarding> Node<F> {
         if class != Class::Neighbor || self.config.role != Role::Gateway {
             return;
         }
-        let Some((mac, address)) = guard::lease_in(frame) else {
+        let Some(heard) = guard::lease_in(frame) else {
             return;
         };
-        let peer = self.peers.iter_mut().find(|peer| peer.member.mac == Some(mac));
-        if let Some(peer) = peer
-            && peer.lease.replace(address) != Some(address)
-        {
+        let peer = self
+            .peers
+            .iter_mut()
+            .find(|peer| peer.member.mac == Some(heard.mac));
+        let Some(peer) = peer else { return };
+        let is_news = peer.lease.replace(heard.address) != Some(heard.address);
+        self.tell(Event::LeaseHeard(heard));
+        if is_news {
             self.tell_leases(now);
+        }
+    }
+
+    /// A LAN gateway goes on with what an earlier run of it has heard ([`Event::LeaseHeard`]), with what is left of each's time: whoever
+    /// comes back does not have to ask the LAN's DHCP server anew before he may play.
+    pub fn recall_leases(&mut self, now: Instant, heard: &[HeardLease]) {
+        if let Some(lan) = &mut self.lan {
+            lan.recall_leases(now, heard);
         }
     }
 

@@ -1,11 +1,11 @@
 //! A room for strangers.
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, time::Duration};
 
 use lanparty_wire::ethertype;
 
 use super::*;
-use crate::guard::{between_strangers, claims_its_own, lease_in, stranger_to_lan};
+use crate::guard::{HeardLease, between_strangers, claims_its_own, lease_in, stranger_to_lan};
 
 /// As [`ipv4`] has it.
 const LEASE: Option<Ipv4Addr> = Some(Ipv4Addr::new(10, 0, 0, 1));
@@ -143,7 +143,12 @@ fn a_lease_is_learned_from_an_acknowledgement_only() {
             &udp(ports.0, ports.1, &message),
         ))))
     };
-    assert_eq!(reply(2, 5, (67, 68)), Some((MEMBER, Ipv4Addr::new(10, 0, 0, 7))));
+    let heard = HeardLease {
+        mac: MEMBER,
+        address: Ipv4Addr::new(10, 0, 0, 7),
+        lifetime: Duration::from_secs(3600),
+    };
+    assert_eq!(reply(2, 5, (67, 68)), Some(heard));
     for (op, kind, ports) in [
         (2, 2, (67, 68)),
         (1, 5, (67, 68)),
@@ -185,6 +190,6 @@ fn dhcp(op: u8, mac: Mac, address: [u8; 4], kind: u8) -> Vec<u8> {
     message[16..20].copy_from_slice(&address);
     message[28..34].copy_from_slice(&mac.0);
     message[236..].copy_from_slice(&[99, 130, 83, 99]);
-    message.extend([0, 54, 4, 10, 0, 0, 1, 53, 1, kind, 255]);
+    message.extend([0, 54, 4, 10, 0, 0, 1, 51, 4, 0, 0, 14, 16, 53, 1, kind, 255]);
     message
 }

@@ -48,7 +48,11 @@ fn a_newcomer_hears_what_is_said_while_it_gets_its_keys_and_the_others_hear_it_a
     let flood = frame(1, None, b"who is there?");
     let caught = party.catch(1, &flood);
     assert_eq!(caught.len(), 1, "the newcomer's copy waits");
-    let heard: Vec<u16> = caught.iter().flat_map(|datagram| party.forward(datagram)).map(|(to, _)| to).collect();
+    let heard: Vec<u16> = caught
+        .iter()
+        .flat_map(|datagram| party.forward(datagram))
+        .map(|(to, _)| to)
+        .collect();
     assert_eq!(heard, [2, GATEWAY]);
     assert_eq!(party.run(), [(3, flood)]);
 }
@@ -65,7 +69,12 @@ fn whoever_never_agrees_on_keys_costs_a_bounded_number_of_frames() {
     assert!((1..100).contains(&refused), "{refused}");
     let heard = party.run();
     assert_eq!(heard.len() as u64, 100 - refused);
-    assert!(heard.iter().zip(0..).all(|((_, bytes), number)| *bytes == frame(1, Some(2), &[number])));
+    assert!(
+        heard
+            .iter()
+            .zip(0..)
+            .all(|((_, bytes), number)| *bytes == frame(1, Some(2), &[number]))
+    );
 }
 
 #[test]

@@ -76,6 +76,27 @@ fn who_joins_later_is_told_whose_address_is_whose() {
 }
 
 #[test]
+fn a_gateway_that_was_restarted_goes_on_with_the_leases_that_it_has_heard() {
+    for (away, comes) in [(60, true), (3700, false)] {
+        let mut party = strangers(1);
+        let heard_before = party.events.iter().find_map(|(_, event)| match event {
+            Event::LeaseHeard(lease) => Some(*lease),
+            _ => None,
+        });
+        party.leave(1);
+        party.start(GATEWAY);
+        let now = party.now;
+        party.node(GATEWAY).recall_leases(now, &[heard_before.unwrap()]);
+        party.now += Duration::from_secs(away);
+        party.start(1);
+        party.pass(Duration::from_secs(3));
+        let game = udp(mac(1), Mac::BROADCAST, (4000, GAME), &[1; 40]);
+        let hearers = heard(&mut party, 1, &game);
+        assert_eq!(hearers == [GATEWAY], comes, "{away} s later: {hearers:?}");
+    }
+}
+
+#[test]
 fn only_the_host_says_whose_address_is_whose() {
     let mut party = strangers(2);
     give(&mut party, 1, [10, 0, 0, 7]);
@@ -98,7 +119,7 @@ fn give(party: &mut Party, player: u16, address: [u8; 4]) {
     message[..3].copy_from_slice(&[2, 1, 6]);
     message[16..20].copy_from_slice(&address);
     message[28..34].copy_from_slice(&mac(player).0);
-    message.extend([53, 1, 5, 255]);
+    message.extend([53, 1, 5, 51, 4, 0, 0, 14, 16, 255]);
     let acknowledgement = udp(STATION, mac(player), (67, 68), &message);
     assert_eq!(heard(party, GATEWAY, &acknowledgement), [player]);
 }
