@@ -4,13 +4,15 @@
 #![allow(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
 
 use std::{
-    io::{Read, Write},
-    net::{Ipv4Addr, TcpListener, TcpStream},
     thread,
     time::{Duration, Instant},
 };
 
-use lanparty_testkit::lab::{Lab, Machine, Party, Who, probe::wait_for_ping};
+use lanparty_testkit::lab::{
+    Lab, Party, Who,
+    copy::{content, copy},
+    probe::wait_for_ping,
+};
 use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -20,7 +22,6 @@ const MEMBERS: [Who; 3] = [Who::Gateway, PLAYERS[0], PLAYERS[1]];
 const REASONS: [&str; 4] = ["bad_seal", "unsealed", "misdirected", "old_roster"];
 /// How long the counters may take to show what has come.
 const COUNTED: Duration = Duration::from_secs(20);
-const PORT: u16 = 27_970;
 /// Enough for hundreds of each kind of forgery.
 const LENGTH: usize = 8_000_000;
 
@@ -32,8 +33,9 @@ fn a_file_copy_bears_a_relay_that_attacks_it_and_the_counters_tell() {
     party.begin().unwrap();
     let leases = [0, 1].map(|player| party.wait_for_lease(player, LIMIT).unwrap());
     wait_for_ping(party.machine(PLAYERS[0]), &leases[1].to_string(), LIMIT).unwrap();
-    copy(party.machine(PLAYERS[0]), party.machine(PLAYERS[1]), leases[1]);
-    copy(party.machine(PLAYERS[1]), party.machine(PLAYERS[0]), leases[0]);
+    let machines = PLAYERS.map(|who| party.machine(who));
+    copy(machines[0], machines[1], leases[1], &content(LENGTH)).unwrap();
+    copy(machines[1], machines[0], leases[0], &content(LENGTH)).unwrap();
 
     let statuses = wait_until_counted(&party);
     let forged: u64 = statuses.iter().map(|status| drops(status, "forged_source")).sum();
@@ -62,31 +64,4 @@ fn wait_until_counted(party: &Party) -> [Value; 3] {
 
 fn drops(status: &Value, reason: &str) -> u64 {
     status["drops"][reason].as_u64().unwrap_or_default()
-}
-
-/// Sends bytes that repeat with a period of no power of two, and compares every one.
-fn copy(from: &Machine, to: &Machine, target: Ipv4Addr) {
-    let content: Vec<u8> = (0..LENGTH)
-        .map(|index| (index % 251) as u8 ^ (index / 65_521) as u8)
-        .collect();
-    let listener = to.inside(|| TcpListener::bind((target, PORT)).unwrap()).unwrap();
-    let receiving = thread::spawn(move || {
-        let mut received = Vec::with_capacity(LENGTH);
-        let (mut stream, _) = listener.accept().unwrap();
-        stream.set_read_timeout(Some(LIMIT)).unwrap();
-        stream.read_to_end(&mut received).unwrap();
-        received
-    });
-    let mut stream = from
-        .inside(|| TcpStream::connect((target, PORT)).unwrap())
-        .unwrap();
-    stream.set_write_timeout(Some(LIMIT)).unwrap();
-    stream.write_all(&content).unwrap();
-    drop(stream);
-    let received = receiving.join().unwrap();
-    assert!(
-        received == content,
-        "{} of {LENGTH} bytes, or other ones",
-        received.len()
-    );
 }

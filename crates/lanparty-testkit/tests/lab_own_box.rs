@@ -4,8 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
 
 use std::{
-    io::{Read, Write},
-    net::{IpAddr, Ipv4Addr, Shutdown, TcpListener, TcpStream, UdpSocket},
+    net::{IpAddr, Ipv4Addr, UdpSocket},
     process::Command,
     thread,
     time::Duration,
@@ -13,6 +12,7 @@ use std::{
 
 use lanparty_testkit::lab::{
     Capture, GAME_SERVER, HostSnapshot, LAN_NIC, Lab, Machine, Party, Process, TAP, Who,
+    copy::{content, copy},
     game::{DoomClient, DoomServer},
     mac_of,
     probe::{BEACON_PORT, Beacon, wait_for_ping},
@@ -85,8 +85,7 @@ fn a_file_is_copied_intact_both_ways_from_and_to_the_gateways_own_box() {
     let (player, own) = (party.machine(PLAYER), party.machine(Who::Gateway));
     wait_for_ping(player, &OWN.to_string(), SOON).unwrap();
     for (from, to, address) in [(player, own, OWN), (own, player, lease)] {
-        let file = content(from.name(), 3 << 20);
-        assert!(copy(from, to, address, &file) == file, "from {}", from.name());
+        copy(from, to, address, &content(3 << 20)).unwrap();
     }
 }
 
@@ -237,9 +236,9 @@ fn a_port_of_the_hosts_bridge_serves_bridge_lan_and_players_and_goes_at_the_end(
         wait_for_ping(player, &target.to_string(), SOON).unwrap();
     }
     wait_for_ping(party.machine(Who::Gateway), &lease.to_string(), SOON).unwrap();
-    let file = content("bridge", 1 << 20);
-    assert!(copy(player, party.machine(Who::Gateway), OWN, &file) == file);
-    assert!(copy(&party.lab.lan.games, player, lease, &file) == file);
+    let file = content(1 << 20);
+    copy(player, party.machine(Who::Gateway), OWN, &file).unwrap();
+    copy(&party.lab.lan.games, player, lease, &file).unwrap();
 
     // Somebody takes the port away: it comes back.
     party.machine(Who::Gateway).run("ip link del lan-br-lan").unwrap();
@@ -293,39 +292,4 @@ fn ask(machine: &Machine, address: Ipv4Addr) -> IpAddr {
         socket.recv_from(&mut [0; 64]).ok().map(|(_, from)| from.ip())
     })
     .unwrap()
-}
-
-/// Sends bytes over TCP, and gives what has arrived.
-fn copy(from: &Machine, to: &Machine, address: Ipv4Addr, bytes: &[u8]) -> Vec<u8> {
-    let listener = to.inside(|| TcpListener::bind((address, 0)).unwrap()).unwrap();
-    let target = listener.local_addr().unwrap();
-    thread::scope(|scope| {
-        let arrived = scope.spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            stream.set_read_timeout(Some(START)).unwrap();
-            let mut arrived = Vec::new();
-            stream.read_to_end(&mut arrived).unwrap();
-            arrived
-        });
-        let mut stream = from
-            .inside(|| TcpStream::connect_timeout(&target, START).unwrap())
-            .unwrap();
-        stream.write_all(bytes).unwrap();
-        stream.shutdown(Shutdown::Write).unwrap();
-        arrived.join().unwrap()
-    })
-}
-
-/// Bytes without a pattern that a wrong offset would hide.
-fn content(seed: &str, length: usize) -> Vec<u8> {
-    let mut state = seed
-        .bytes()
-        .fold(7_u64, |state, byte| state * 31 + u64::from(byte));
-    let next = || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (state >> 56) as u8
-    };
-    std::iter::repeat_with(next).take(length).collect()
 }

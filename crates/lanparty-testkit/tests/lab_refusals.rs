@@ -3,10 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
 
-use std::{fs, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use lanparty_testkit::{
     lab::{Lab, Party, Who, mac_of},
+    later::LaterRelay,
     member::{BareMember, Join},
 };
 use lanparty_wire::{Invite, Mac, RejectReason, control::Role};
@@ -15,8 +16,6 @@ use serde_json::Value;
 const LIMIT: Duration = Duration::from_secs(30);
 const ADA: Who = Who::Player(0);
 const BOB: Who = Who::Player(1);
-/// The relay or the host refused, and trying again would not help.
-const REFUSED: i32 = 4;
 
 #[test]
 fn an_invite_that_is_over_says_why_and_what_to_ask_for() {
@@ -29,22 +28,26 @@ fn an_invite_that_is_over_says_why_and_what_to_ask_for() {
     party.join_by(&for_one);
     party.launch(ADA).unwrap();
     party.wait_for_lease(0, LIMIT).unwrap();
-    party.launch(BOB).unwrap();
-    ends_with(
-        &mut party,
-        BOB,
-        "this invite was used already; ask the host for another one",
-    );
+    party
+        .launch_refused(
+            BOB,
+            &[],
+            "this invite was used already; ask the host for another one",
+            LIMIT,
+        )
+        .unwrap();
 
     party.join_by(&link);
     party.order(&format!("revoke {}", invite.id)).unwrap();
     told(&mut party, Who::Gateway, "taken back; who has come by it stays");
-    party.launch(BOB).unwrap();
-    ends_with(
-        &mut party,
-        BOB,
-        "the host has taken this invite back; ask for a new one",
-    );
+    party
+        .launch_refused(
+            BOB,
+            &[],
+            "the host has taken this invite back; ask for a new one",
+            LIMIT,
+        )
+        .unwrap();
 
     party.stop(Who::Gateway).unwrap();
     let file = format!("{}/room.json", party.state_dir(Who::Gateway));
@@ -53,12 +56,14 @@ fn an_invite_that_is_over_says_why_and_what_to_ask_for() {
     fs::write(&file, state.to_string()).unwrap();
     party.launch(Who::Gateway).unwrap();
     party.join_by(&for_one);
-    party.launch(BOB).unwrap();
-    ends_with(
-        &mut party,
-        BOB,
-        "this invite has expired; ask the host for a new one",
-    );
+    party
+        .launch_refused(
+            BOB,
+            &[],
+            "this invite has expired; ask the host for a new one",
+            LIMIT,
+        )
+        .unwrap();
 }
 
 #[test]
@@ -67,7 +72,9 @@ fn who_is_not_let_in_is_told_to_ask() {
     party.launch_with(ADA, &["--name", "ada"]).unwrap();
     told(&mut party, Who::Gateway, "ada waits to be let in");
     party.order("deny ada").unwrap();
-    ends_with(&mut party, ADA, "the host has not let you in; ask, and try again");
+    party
+        .wait_for_refusal(ADA, "the host has not let you in; ask, and try again", LIMIT)
+        .unwrap();
 }
 
 #[test]
@@ -120,14 +127,9 @@ fn a_mac_address_that_the_lan_has_is_refused_by_the_host() {
     assert!(station.is_identity(), "the lab gives locally administered ones");
     // The LAN gateway has heard it since there is a room.
     let _ = party.lab.lan.games.run("ping -c2 -i0.2 -W1 10.73.42.250");
-    party
-        .launch_with(ADA, &["--virtual-mac", &station.to_string()])
-        .unwrap();
-    ends_with(
-        &mut party,
-        ADA,
-        "a device on the host's LAN has this MAC address; remove --virtual-mac",
-    );
+    let same = &["--virtual-mac", &station.to_string()];
+    let words = "a device on the host's LAN has this MAC address; remove --virtual-mac";
+    party.launch_refused(ADA, same, words, LIMIT).unwrap();
     party.launch(ADA).unwrap();
     party.wait_for_lease(0, LIMIT).unwrap();
 }
@@ -157,6 +159,26 @@ fn another_version_is_refused_with_what_to_do() {
     let words = format!("{error:#}");
     assert!(words.contains(RejectReason::Version.sentence()), "{words}");
     assert!(words.contains("update the older one"), "{words}");
+}
+
+#[test]
+fn who_is_too_old_for_an_updated_relay_reads_what_to_do() {
+    for is_sealed in [true, false] {
+        let mut party = Party::prepare(&Lab::builder()).unwrap();
+        if is_sealed {
+            party.seal();
+        }
+        party.begin().unwrap();
+        party.stop(Who::Relay).unwrap();
+        let machine = party.machine(Who::Relay);
+        let socket = machine.inside(|| std::net::UdpSocket::bind("[::]:443").unwrap());
+        let state = party.state_dir(Who::Relay);
+        let _updated = LaterRelay::start(socket.unwrap(), Path::new(&state)).unwrap();
+        let words = "this version and the relay's have no protocol in common; update the older one";
+        // Who was in when it was updated, and who comes then.
+        party.wait_for_refusal(ADA, words, LIMIT).unwrap();
+        party.launch_refused(ADA, &[], words, LIMIT).unwrap();
+    }
 }
 
 #[test]
@@ -198,16 +220,6 @@ fn sealed(players: u8, options: &[&str]) -> Party {
     party.launch_with(Who::Gateway, options).unwrap();
     party.invite().unwrap();
     party
-}
-
-/// A client ends by itself, as who is refused for good, and these are its words.
-#[track_caller]
-fn ends_with(party: &mut Party, who: Who, words: &str) {
-    let client = party.process(who).unwrap();
-    let status = client.wait(LIMIT).unwrap();
-    let log = client.log();
-    assert_eq!(status.code(), Some(REFUSED), "{log}");
-    assert!(log.contains(words), "{log}");
 }
 
 #[track_caller]

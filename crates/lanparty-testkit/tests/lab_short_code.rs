@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use lanparty_testkit::lab::{
-    GAME_SERVER, Lab, LabBuilder, LabError, Party, Who,
+    GAME_SERVER, Lab, LabBuilder, Party, Who,
     probe::{ping, wait_for_ping},
 };
 use lanparty_wire::{ShortCode, ShortNumber};
@@ -104,20 +104,8 @@ fn hosted(builder: &LabBuilder) -> Party {
 }
 
 /// The first player comes in vain.
+#[track_caller]
 fn assert_refused(party: &mut Party, sentence: &str) {
-    match party.launch(Who::Player(0)) {
-        Ok(()) => {}
-        // It may have ended before the lab has seen it start.
-        Err(LabError::Command { status, output, .. }) => {
-            assert_eq!(status, "exit status: 4", "{output}");
-            assert!(output.contains(sentence), "{output}");
-            return;
-        }
-        Err(error) => panic!("{error}"),
-    }
-    let client = party.process(Who::Player(0)).unwrap();
-    let status = client.wait(LIMIT).unwrap();
-    let log = client.log();
-    assert_eq!(status.code(), Some(4), "{log}");
-    assert!(log.contains(sentence), "{log}");
+    let refused = party.launch_refused(Who::Player(0), &[], sentence, LIMIT);
+    refused.unwrap();
 }

@@ -4,14 +4,17 @@
 #![allow(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
 
 use std::{
-    io::{Read, Write},
-    net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket},
+    net::{Ipv4Addr, UdpSocket},
     sync::{LazyLock, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
-use lanparty_testkit::lab::{GAME_SERVER, Lab, Machine, Party, RELAY6, TAP, Who, probe::ping};
+use lanparty_testkit::lab::{
+    GAME_SERVER, Lab, Machine, Party, RELAY6, TAP, Who,
+    copy::{content, copy},
+    probe::ping,
+};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const PLAYER: Who = Who::Player(0);
@@ -29,8 +32,8 @@ fn a_file_copy_arrives_whole_in_both_directions() {
     let party = party();
     let lease = party.wait_for_lease(0, LIMIT).unwrap();
     let (player, games) = (party.machine(PLAYER), &party.lab.lan.games);
-    copy((player, lease), (games, GAME_SERVER));
-    copy((games, GAME_SERVER), (player, lease));
+    copy_file((player, lease), (games, GAME_SERVER));
+    copy_file((games, GAME_SERVER), (player, lease));
 }
 
 #[test]
@@ -94,8 +97,8 @@ fn a_player_with_a_small_mtu_of_his_own_choice_plays_on_a_full_size_lan() {
         "1200"
     );
     ping(player, &GAME_SERVER.to_string(), &["-M", "do", "-s", "1172"]).unwrap();
-    copy((player, lease), (games, GAME_SERVER));
-    copy((games, GAME_SERVER), (player, lease));
+    copy_file((player, lease), (games, GAME_SERVER));
+    copy_file((games, GAME_SERVER), (player, lease));
 }
 
 #[test]
@@ -120,31 +123,8 @@ fn everybody_meets_over_ipv6() {
     assert!(remote.contains(&RELAY6.to_string()), "{remote}");
 }
 
-/// Sends 20 MB that repeat with a period of no power of two, and compares every byte.
-fn copy((from, source): (&Machine, Ipv4Addr), (to, target): (&Machine, Ipv4Addr)) {
-    const LENGTH: usize = 20_000_000;
-    let content: Vec<u8> = (0..LENGTH)
-        .map(|index| (index % 251) as u8 ^ (index / 65_521) as u8)
-        .collect();
-    let listener = to.inside(|| TcpListener::bind((target, PORT)).unwrap()).unwrap();
-    let receiving = thread::spawn(move || {
-        let mut received = Vec::with_capacity(LENGTH);
-        let (mut stream, peer) = listener.accept().unwrap();
-        stream.set_read_timeout(Some(LIMIT)).unwrap();
-        stream.read_to_end(&mut received).unwrap();
-        (received, peer)
-    });
-    let mut stream = from
-        .inside(|| TcpStream::connect((target, PORT)).unwrap())
-        .unwrap();
-    stream.set_write_timeout(Some(LIMIT)).unwrap();
-    stream.write_all(&content).unwrap();
-    drop(stream);
-    let (received, peer) = receiving.join().unwrap();
-    assert_eq!(peer.ip(), source);
-    assert!(
-        received == content,
-        "{} of {LENGTH} bytes, or other ones",
-        received.len()
-    );
+/// Copies a file, which comes from the address that its sender has.
+fn copy_file((from, source): (&Machine, Ipv4Addr), (to, target): (&Machine, Ipv4Addr)) {
+    let seen = copy(from, to, target, &content(20_000_000)).unwrap();
+    assert_eq!(seen, source);
 }

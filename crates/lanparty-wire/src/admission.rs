@@ -194,7 +194,7 @@ refusals! {
     /// The short code is over, or was tried too often.
     CodeOver = 6, "this short code is over; ask the host for the one that is on the screen now";
     /// The identity is banned.
-    Banned = 7, "the host has banned this computer from the room; only the host can change that";
+    Banned = 7, "the host has banned this computer from the room; ask the host to take that back";
     /// The identity was put out, and asks by what it had.
     Kicked = 8, "the host has put you out of the room; ask for a new invite to come back";
     /// There are as many members as there may be.

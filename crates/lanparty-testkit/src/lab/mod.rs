@@ -17,6 +17,7 @@
 use std::path::{Path, PathBuf};
 
 mod cable;
+pub mod copy;
 mod directory;
 mod error;
 mod faults;
@@ -31,6 +32,7 @@ mod party_lan;
 pub mod probe;
 mod process;
 mod raw;
+mod refusal;
 mod snapshot;
 mod wait;
 
