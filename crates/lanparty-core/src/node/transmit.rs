@@ -235,12 +235,13 @@ impl Outbox {
                 None
             }
             (Kind::Frame, Destination::Flood) => {
+                let mut is_held = false;
                 for id in way.peers.agreeing() {
-                    let destination = Destination::Member(id);
-                    let copy = || (class, packet.copy_to(destination));
+                    is_held = true;
+                    let copy = || (class, packet.copy_to(Destination::Member(id)));
                     self.held.keep(way.now, id, drops, copy);
                 }
-                sealing.is_heard.then_some(packet)
+                (sealing.is_heard || !is_held).then_some(packet)
             }
             (Kind::Frame, Destination::Member(_) | Destination::Group(_)) | (Kind::Probe, _) => Some(packet),
         }

@@ -6,6 +6,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// Enough to agree on keys, where nothing is lost.
+const MOMENT: Duration = Duration::from_millis(1);
+
 #[test]
 fn all_agree_within_a_moment_and_are_told() {
     let mut party = Party::new(4);
@@ -29,7 +32,7 @@ fn the_first_frames_wait_for_the_keys_and_come_once() {
     party.start(2);
     assert_eq!(party.catch(1, &frame(1, None, b"to all")), [] as [Bytes; 0]);
     assert_eq!(party.catch(1, &frame(1, Some(2), b"to one")), [] as [Bytes; 0]);
-    let heard = party.run();
+    let heard = party.pass(MOMENT);
     let expected = [b"to all", b"to one"].map(|payload| {
         let target = (payload == b"to one").then_some(2);
         (2, frame(1, target, payload))
@@ -42,9 +45,8 @@ fn the_first_frames_wait_for_the_keys_and_come_once() {
 #[test]
 fn a_newcomer_hears_what_is_said_while_it_gets_its_keys_and_the_others_hear_it_at_once() {
     let mut party = Party::new(2);
+    party.publish(|roster| roster.members.push(entry(3, MemberRole::Player)));
     party.start(3);
-    party.roster.members.push(entry(3, MemberRole::Player));
-    party.publish(|_| {});
     let flood = frame(1, None, b"who is there?");
     let caught = party.catch(1, &flood);
     assert_eq!(caught.len(), 1, "the newcomer's copy waits");
@@ -54,7 +56,7 @@ fn a_newcomer_hears_what_is_said_while_it_gets_its_keys_and_the_others_hear_it_a
         .map(|(to, _)| to)
         .collect();
     assert_eq!(heard, [2, GATEWAY]);
-    assert_eq!(party.run(), [(3, flood)]);
+    assert_eq!(party.pass(MOMENT), [(3, flood)]);
 }
 
 #[test]
@@ -67,7 +69,7 @@ fn whoever_never_agrees_on_keys_costs_a_bounded_number_of_frames() {
     }
     let refused = party.drops(1, DropReason::NoSession);
     assert!((1..100).contains(&refused), "{refused}");
-    let heard = party.run();
+    let heard = party.pass(MOMENT);
     assert_eq!(heard.len() as u64, 100 - refused);
     assert!(
         heard

@@ -293,14 +293,15 @@ impl Party {
         self.node(from).handle_frame(now, Frame::plain(frame)).unwrap();
     }
 
-    /// Lets time go by with an honest relay.
-    pub fn pass(&mut self, time: Duration) {
+    /// Lets time go by with an honest relay. What devices were given meanwhile.
+    pub fn pass(&mut self, time: Duration) -> Vec<(u16, Vec<u8>)> {
         let end = self.now + time;
-        self.run();
+        let mut written = self.run();
         while self.step(end) {
-            self.run();
+            written.extend(self.run());
         }
         self.now = end;
+        written
     }
 
     /// Goes to the next timer before `end`, if there is one.
