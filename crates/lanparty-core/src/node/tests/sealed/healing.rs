@@ -30,14 +30,11 @@ fn the_first_frames_wait_for_the_keys_and_come_once() {
     let mut party = Party::empty(2);
     party.start(1);
     party.start(2);
-    assert_eq!(party.catch(1, &frame(1, None, b"to all")), [] as [Bytes; 0]);
-    assert_eq!(party.catch(1, &frame(1, Some(2), b"to one")), [] as [Bytes; 0]);
-    let heard = party.pass(MOMENT);
-    let expected = [b"to all", b"to one"].map(|payload| {
-        let target = (payload == b"to one").then_some(2);
-        (2, frame(1, target, payload))
-    });
-    assert_eq!(heard, expected);
+    let frames = [frame(1, None, &[1; 20]), frame(1, Some(2), &[2; 20])];
+    for frame in &frames {
+        assert_eq!(party.catch(1, frame), [] as [Bytes; 0]);
+    }
+    assert_eq!(party.pass(MOMENT), frames.map(|frame| (2, frame)));
     party.everyone_hears_everyone(1);
     party.nothing_is_lost();
 }
@@ -47,7 +44,7 @@ fn a_newcomer_hears_what_is_said_while_it_gets_its_keys_and_the_others_hear_it_a
     let mut party = Party::new(2);
     party.publish(|roster| roster.members.push(entry(3, MemberRole::Player)));
     party.start(3);
-    let flood = frame(1, None, b"who is there?");
+    let flood = frame(1, None, &[1; 20]);
     let caught = party.catch(1, &flood);
     assert_eq!(caught.len(), 1, "the newcomer's copy waits");
     let heard: Vec<u16> = caught
@@ -64,8 +61,9 @@ fn whoever_never_agrees_on_keys_costs_a_bounded_number_of_frames() {
     let mut party = Party::empty(2);
     party.start(1);
     party.start(2);
+    let numbered = |number| frame(1, Some(2), &[number; 20]);
     for number in 0..100 {
-        assert!(party.catch(1, &frame(1, Some(2), &[number])).is_empty());
+        assert!(party.catch(1, &numbered(number)).is_empty());
     }
     let refused = party.drops(1, DropReason::NoSession);
     assert!((1..100).contains(&refused), "{refused}");
@@ -75,7 +73,7 @@ fn whoever_never_agrees_on_keys_costs_a_bounded_number_of_frames() {
         heard
             .iter()
             .zip(0..)
-            .all(|((_, bytes), number)| *bytes == frame(1, Some(2), &[number]))
+            .all(|((_, bytes), number)| *bytes == numbered(number))
     );
 }
 
