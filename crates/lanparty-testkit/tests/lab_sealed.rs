@@ -279,13 +279,7 @@ fn leaks(party: &mut Party) -> Found {
     };
     for (target, address, interface) in [(games, GAME_SERVER, "eth0"), (party.machine(BOB), leases[1], TAP)] {
         let arriving = Capture::start(target, interface).unwrap();
-        found.in_memory += looks_while(relay, || copy(player, target, address, &file));
-        let arrived = arriving.count(|frame| contains(frame.bytes()) > 0);
-        assert!(
-            arrived > 0,
-            "the search finds nothing on {interface} of {}",
-            target.name()
-        );
+        found.in_memory += looks_while(relay, &arriving, || copy(player, target, address, &file));
         let mut carried = 0;
         wire.count(|frame| {
             carried += frame.bytes().len();
@@ -298,19 +292,24 @@ fn leaks(party: &mut Party) -> Found {
     found
 }
 
-/// Makes a copy again and again until the memory of a process was searched five times meanwhile, because what is freed is soon written
-/// over; gives what was found there.
-fn looks_while<T>(pid: i32, copy: impl Fn() -> Result<T, LabError> + Sync) -> usize {
+/// Makes a copy again and again, until the memory of a process was searched five times since pieces of it arrive, because what is freed is
+/// soon written over; gives what was found there.
+fn looks_while<T>(pid: i32, arriving: &Capture, copy: impl Fn() -> Result<T, LabError> + Sync) -> usize {
     let is_enough = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            while {
+            loop {
                 copy().unwrap();
-                !is_enough.load(Ordering::Relaxed)
-            } {}
+                if is_enough.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
         });
+        let arrived = arriving.wait_for("a piece of the file", LIMIT, |frame| contains(frame.bytes()) > 0);
         let found = (0..5).map(|_| memory_holds(pid)).sum();
         is_enough.store(true, Ordering::Relaxed);
+        // Only now, because the copies must have an end.
+        arrived.unwrap();
         found
     })
 }
