@@ -144,6 +144,8 @@ drop_reasons! {
     Ipv6Redirect = "ipv6_redirect", Filtered;
     /// An IPv4 redirect for a remote member, whose routes it would turn.
     Ipv4Redirect = "ipv4_redirect", Filtered;
+    /// A remote member asks who listens to groups, or says that it routes them.
+    MulticastRouter = "multicast_router", Filtered;
     /// A DHCP reply or router advertisement of the LAN that cannot be cleared of what would move a member's internet.
     Unshapable = "unshapable", Filtered;
     /// An IPv6 fragment from a remote member.
@@ -156,6 +158,10 @@ drop_reasons! {
     Misdirected = "misdirected", Dropped;
     /// LAN unicast that is for no remote member.
     NotRemote = "not_remote", Dropped;
+    /// To a group that no member has joined.
+    NotJoined = "not_joined", Dropped;
+    /// What a station of the LAN has joined: members that heard it would not say that they have as well.
+    MembershipReport = "membership_report", Dropped;
     /// It would go back where it came from.
     Reflection = "reflection", Dropped;
     /// Nobody has that address.

@@ -65,6 +65,7 @@ const RULES: &[Rule] = &[
         icmpv6_type(p) == Some(137)
     }),
     rule(Of::Members, DropReason::Dhcpv6Server, is_dhcpv6_server),
+    rule(Of::Members, DropReason::MulticastRouter, is_multicast_router),
 ];
 
 /// Refuses frames that no LAN port would take: more than 1500 bytes behind the header, or more than the room's MTU. The LAN's
@@ -277,6 +278,26 @@ fn icmpv6_type(packet: &Packet<'_>) -> Option<u8> {
     match &packet.network {
         Network::V6(ip) => ip.icmpv6_type(),
         Network::V4(_) | Network::Other | Network::Broken => None,
+    }
+}
+
+/// Who asks which groups are listened to is the LAN's querier if its address is the lowest, and to whom switches send all groups: so for whoever
+/// advertises itself as a multicast router (RFC 4286), or routes by DVMRP or PIM.
+fn is_multicast_router(packet: &Packet<'_>) -> bool {
+    /// Query, DVMRP, PIMv1, advertisement.
+    const IGMP: [u8; 4] = [0x11, 0x13, 0x14, 0x30];
+    /// Query, advertisement.
+    const ICMPV6: [u8; 2] = [130, 151];
+
+    match &packet.network {
+        Network::V4(ip) => {
+            let igmp = ip.beginning(protocol::IGMP).and_then(<[u8]>::first);
+            ip.protocol == protocol::PIM || igmp.is_some_and(|kind| IGMP.contains(kind))
+        }
+        Network::V6(ip) => {
+            ip.protocol == protocol::PIM || ip.icmpv6_type().is_some_and(|kind| ICMPV6.contains(&kind))
+        }
+        Network::Other | Network::Broken => false,
     }
 }
 

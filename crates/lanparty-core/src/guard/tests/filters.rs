@@ -274,3 +274,28 @@ fn routers_are_the_lans_alone() {
         passes(&icmp(kind));
     }
 }
+
+#[test]
+fn multicast_queriers_and_routers_are_the_lans_alone() {
+    let igmp = |kind| v4(&ipv4(2, &[0x94, 4, 0, 0], &[kind, 0, 0, 0, 0, 0, 0, 0]));
+    let behind_alert = |kind| v6(&ipv6(0, &extension(58, 0, &[kind, 0, 0, 0, 0, 0, 0, 0])));
+    for frame in [
+        igmp(0x11),
+        igmp(0x13),
+        igmp(0x14),
+        igmp(0x30),
+        v4(&ipv4(103, &[], &[0x20, 0, 0, 0])),
+        behind_alert(130),
+        behind_alert(151),
+        v6(&ipv6(103, &[0x20, 0, 0, 0])),
+    ] {
+        refused_from_members(MulticastRouter, &frame);
+    }
+    // What hosts say: reports and leaves of all versions, and solicitations of multicast routers.
+    for kind in [0x12, 0x16, 0x17, 0x22, 0x31] {
+        passes(&igmp(kind));
+    }
+    for kind in [131, 132, 143, 152] {
+        passes(&behind_alert(kind));
+    }
+}
