@@ -9,6 +9,8 @@ mod code_message;
 mod fragment;
 #[path = "../../../fuzz/bodies/frame_view.rs"]
 mod frame_view;
+#[path = "../../../fuzz/bodies/groups.rs"]
+mod groups;
 #[path = "../../../fuzz/bodies/guard.rs"]
 mod guard;
 #[path = "../../../fuzz/bodies/handshake.rs"]
@@ -33,6 +35,11 @@ fn fragment_seeds_hold() {
 #[test]
 fn frame_view_seeds_hold() {
     replay("frame_view", frame_view::run);
+}
+
+#[test]
+fn groups_seeds_hold() {
+    replay("groups", groups::run);
 }
 
 #[test]

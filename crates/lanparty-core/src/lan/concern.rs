@@ -15,6 +15,8 @@ pub(crate) enum Concern {
     Dhcp,
     /// DHCPv6 (RFC 8415): UDP from or to port 546 or 547.
     Dhcpv6,
+    /// IGMP (RFC 3376).
+    Igmp,
     /// ICMP on IPv4, with the message's type.
     Icmp(u8),
     /// ICMPv6, with the message's type.
@@ -69,6 +71,7 @@ impl Concern {
                     }
                 }
             },
+            protocol::IGMP => Concern::Igmp,
             own if own == icmp => ip
                 .beginning(icmp)
                 .and_then(<[u8]>::first)

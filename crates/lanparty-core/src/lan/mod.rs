@@ -18,11 +18,13 @@
 //! |---|---|
 //! | [`duty`] | says whether this LAN gateway is the active one, or waits to take over |
 //! | [`addresses`] | gives members addresses where no DHCP server does |
+//! | [`groups`] | keeps what members have joined joined at the LAN's switches, and from those who have not |
 //! | [`shape`] | takes out of the LAN's announcements what would move a member's internet into the tunnel |
 
 pub mod addresses;
 mod concern;
 pub mod duty;
+pub mod groups;
 pub mod shape;
 mod signal;
 
@@ -37,6 +39,7 @@ use crate::{
 use addresses::{Addresses, Helper, Lease, Leases};
 use concern::Concern;
 use duty::Duty;
+use groups::{Groups, Registration};
 
 pub(crate) use signal::MAGIC as SIGNAL;
 pub use signal::{RoomTag, Signal};
@@ -78,6 +81,8 @@ pub enum Effect {
     ToRoom(Vec<u8>),
     /// For LAN gateways that wait: an address that was given away.
     Share(Lease),
+    /// For the relay: a group of ours.
+    Register(Registration),
     /// What a user would notice.
     Tell(Event),
 }
@@ -102,6 +107,7 @@ pub struct Lan {
     internet: bool,
     station: Station,
     helper: Option<Helper>,
+    groups: Groups,
     duty: Duty,
     tag: RoomTag,
     standbys: Vec<PeerId>,
@@ -122,6 +128,7 @@ impl Lan {
             internet: false,
             station: Station::default(),
             helper: None,
+            groups: Groups::default(),
             duty: Duty::new(),
             tag: RoomTag::default(),
             standbys: Vec::new(),
@@ -145,8 +152,9 @@ impl Lan {
     }
 
     /// What this machine's own interface on the LAN is from now on.
-    pub fn set_station(&mut self, _now: Instant, station: Station) {
+    pub fn set_station(&mut self, now: Instant, station: Station) {
         self.station = station;
+        self.groups.set_station(now, &self.station);
         if let Some(helper) = &mut self.helper {
             helper.set_station(&self.station, &mut self.effects);
         }
@@ -272,9 +280,11 @@ impl Lan {
         &mut self,
         now: Instant,
         packet: &Packet<'_>,
-        _destination: &mut Destination,
+        destination: &mut Destination,
     ) -> Result<Pass, DropReason> {
         let concern = Concern::of(packet);
+        self.groups
+            .toward_room(now, packet, concern, destination, &mut self.effects)?;
         match (&mut self.helper, concern) {
             (Some(helper), Concern::Arp) => helper.hear_arp(now, packet, &mut self.effects),
             (Some(helper), Concern::Dhcp) => helper.hear_server(packet, &mut self.effects),
@@ -297,33 +307,54 @@ impl Lan {
         from: MemberId,
         packet: &Packet<'_>,
     ) -> Result<Pass, DropReason> {
-        match (&mut self.helper, Concern::of(packet)) {
+        let concern = Concern::of(packet);
+        match (&mut self.helper, concern) {
             (Some(helper), Concern::Arp) => helper.hear_arp(now, packet, &mut self.effects),
             (Some(helper), Concern::Dhcp) => {
                 return Ok(helper.hear_client(now, from, packet, &mut self.effects));
             }
             (Some(_) | None, _) => {}
         }
-        Ok(Pass::AsItIs)
+        Ok(self.groups.toward_lan(now, from, packet, concern))
+    }
+
+    /// What a member says that we do not carry, because we wait: what it listens to, we will have to know.
+    pub(crate) fn overhear(&mut self, now: Instant, from: MemberId, packet: &Packet<'_>) {
+        self.groups.toward_lan(now, from, packet, Concern::of(packet));
+    }
+
+    /// The LAN's switches know nothing of what they have to know of us.
+    pub(crate) fn resume(&mut self, now: Instant) {
+        self.groups.resume(now);
     }
 
     /// We are in the room, perhaps again. Whoever is there is named anew by `Lan::member_came`.
-    pub(crate) fn room_entered(&mut self, _now: Instant) {
+    pub(crate) fn room_entered(&mut self, now: Instant) {
         self.standbys_due = true;
+        self.groups.room_entered(now);
         if let Some(helper) = &mut self.helper {
             helper.room_entered();
         }
     }
 
     /// A member is there, or has come anew.
-    pub(crate) fn member_came(&mut self, _now: Instant, member: &Member) {
+    pub(crate) fn member_came(&mut self, now: Instant, member: &Member) {
+        if let Some(mac) = member.mac {
+            self.groups.member_came(now, member.id, mac);
+        }
         if let (Some(helper), Some(mac)) = (&mut self.helper, member.mac) {
             helper.member_came(member.id, mac);
         }
     }
 
+    /// Frames reach a member from now on that was there before: keys are agreed with it.
+    pub(crate) fn member_secured(&mut self, now: Instant, member: MemberId) {
+        self.groups.member_secured(now, member);
+    }
+
     /// A member is gone.
     pub(crate) fn member_left(&mut self, _now: Instant, member: &Member) {
+        self.groups.member_left(member.id, &mut self.effects);
         if let Some(helper) = &mut self.helper {
             helper.member_left(member.id);
         }
@@ -333,10 +364,15 @@ impl Lan {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let helper = self.helper.as_ref().and_then(Helper::poll_timeout);
         let beacon = self.next_beacon;
-        [helper, self.duty.poll_timeout(), beacon]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            helper,
+            self.duty.poll_timeout(),
+            beacon,
+            self.groups.poll_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Does what is due at `now`.
@@ -344,6 +380,8 @@ impl Lan {
         if let Some(helper) = &mut self.helper {
             helper.handle_timeout(now, &mut self.effects);
         }
+        let is_active = self.duty.is_active(now);
+        self.groups.handle_timeout(now, is_active, &mut self.effects);
     }
 
     /// What is to be sent or told.

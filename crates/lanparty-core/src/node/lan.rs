@@ -2,16 +2,15 @@
 
 use std::time::Instant;
 
-use lanparty_wire::{Destination, DropReason, Frame, Kind};
+use lanparty_wire::{Destination, DropReason, Frame, control::Message};
 
 use super::{
     Node,
     event::{Output, RefreshReason},
-    transmit::Label,
 };
 use crate::{
     guard,
-    lan::{Effect, Lan, LanConfig, Station, addresses::Leases},
+    lan::{Effect, Lan, LanConfig, Station, addresses::Leases, groups::Registration},
     switch::Forwarding,
 };
 
@@ -56,6 +55,9 @@ impl<F: Forwarding> Node<F> {
                 Effect::ToRoom(frame) => self.send_own(now, Destination::Flood, &frame),
                 // The house has seen to it.
                 Effect::Share(_) => {}
+                Effect::Register(Registration { handle, members }) => {
+                    self.tell_relay(Message::Group { handle, members });
+                }
                 Effect::Tell(event) => self.tell(event),
             }
         }
@@ -66,12 +68,7 @@ impl<F: Forwarding> Node<F> {
         let class = guard::class_of(frame);
         // The house may be the DHCP server.
         self.note_lease(now, class, Frame::plain(frame));
-        let label = Label {
-            kind: Kind::Frame,
-            class,
-            flow: guard::flow_hash(self.config.flow_key, frame),
-            destination,
-        };
+        let label = self.label(class, frame, destination);
         let queued = if self.me.is_none() || self.paths.is_empty() {
             Err(DropReason::NoPath)
         } else {
@@ -83,8 +80,12 @@ impl<F: Forwarding> Node<F> {
         }
     }
 
-    /// Shows every member's address to the LAN's switches now, for instance because we have just become the one that injects for them.
+    /// Shows every member's address to the LAN's switches now, and what they listen to, for instance because we have just become the one that
+    /// injects for them.
     pub fn refresh_all(&mut self, now: Instant) {
+        if let Some(lan) = &mut self.lan {
+            lan.resume(now);
+        }
         for mac in self.cam.all(now) {
             self.refresh(now, mac, RefreshReason::LinkUp);
         }

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     ecn, guard,
     hole::{Hole, is_open},
-    lan::Pass,
+    lan::{Pass, groups::is_report_frame},
     mss,
     switch::{Egress, Forwarding, Port},
 };
@@ -195,10 +195,15 @@ impl<F: Forwarding> Node<F> {
             self.hear_gateway(now, from, frame)?;
             return Ok(Place::Nowhere);
         }
-        if !self.lan.as_ref().is_none_or(|lan| lan.duty().is_active(now)) || peer.member.standby {
+        let is_waiting = self.lan.as_ref().is_some_and(|lan| !lan.duty().is_active(now));
+        if peer.member.standby || is_waiting && !is_report_frame(frame) {
             return Err(DropReason::Standby);
         }
         let (_, packet) = peer.guard.admit_packet(now, Frame::plain(frame))?;
+        if let Some(lan) = self.lan.as_mut().filter(|_| is_waiting) {
+            lan.overhear(now, from, &packet);
+            return Ok(Place::Nowhere);
+        }
         if is_for_strangers {
             check_stranger(self.config.role, peer, Frame::plain(frame))?;
         }

@@ -173,6 +173,9 @@ impl<F: Forwarding> Node<F> {
                 Told::Secured(member) => {
                     is_new = true;
                     self.outbox.release(now, member, &mut self.counters.drops);
+                    if let Some(lan) = &mut self.lan {
+                        lan.member_secured(now, member);
+                    }
                     Event::MemberSecured { member }
                 }
                 Told::Unproven(member) => Event::MemberUnproven { member },

@@ -5,12 +5,14 @@
 use std::time::Instant;
 
 use bytes::BytesMut;
-use lanparty_wire::{Destination, DropReason, EtherView, Frame, Kind, Offload, control::Role, mtu};
+use lanparty_wire::{
+    Class, Destination, DropReason, EtherView, Frame, Kind, MemberId, Offload, control::Role, mtu,
+};
 
-use super::{Counters, Node, log, transmit::Label};
+use super::{Counters, Node, log, peers::Peer, transmit::Label};
 use crate::{
     guard,
-    lan::Pass,
+    lan::{Pass, groups::is_report},
     mss, segment,
     switch::{Egress, Forwarding, Port},
 };
@@ -44,6 +46,9 @@ impl<F: Forwarding> Node<F> {
             return Err(DropReason::Spectator);
         }
         let (class, packet) = self.guard.admit_packet(now, frame)?;
+        if self.config.role == Role::Client && is_report(&packet) {
+            return self.report(now, class, frame);
+        }
         self.note_lease(now, class, frame);
         let egress = self.switch.forward(now, Port::Device, frame)?;
         let mut destination = match self.isolate(egress, frame)? {
@@ -64,15 +69,37 @@ impl<F: Forwarding> Node<F> {
             Pass::Changed(bytes) => Frame::plain(bytes),
             Pass::Taken => return Ok(()),
         };
-        let label = Label {
-            kind: Kind::Frame,
-            class,
-            flow: guard::flow_hash(self.config.flow_key, frame.bytes),
-            destination,
-        };
+        let label = self.label(class, frame.bytes, destination);
         let segments = self.queue(now, label, frame)?;
         self.note_queued(now, frame, destination, segments);
         Ok(())
+    }
+
+    /// What our own system listens to is for LAN gateways alone, those that wait included: another member that heard it would keep back
+    /// that it listens as well (RFC 2236, section 3).
+    fn report(&mut self, now: Instant, class: Class, frame: Frame<'_>) -> Result<(), DropReason> {
+        let is_gateway = |peer: &&Peer| peer.is_told && peer.member.role == Role::Gateway;
+        let gateways = self.peers.iter().filter(is_gateway);
+        let gateways: Vec<MemberId> = gateways.map(|peer| peer.member.id).collect();
+        if gateways.is_empty() {
+            return Err(DropReason::NoGateway);
+        }
+        for destination in gateways.into_iter().map(Destination::Member) {
+            let label = self.label(class, frame.bytes, destination);
+            let segments = self.queue(now, label, frame)?;
+            self.note_queued(now, frame, destination, segments);
+        }
+        Ok(())
+    }
+
+    /// How a frame is sent.
+    pub(super) fn label(&self, class: Class, frame: &[u8], destination: Destination) -> Label {
+        Label {
+            kind: Kind::Frame,
+            class,
+            flow: guard::flow_hash(self.config.flow_key, frame),
+            destination,
+        }
     }
 
     /// Queues every segment of `frame`, and returns how many there were.

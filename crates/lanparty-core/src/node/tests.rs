@@ -3,6 +3,7 @@
 mod addresses;
 mod duty;
 mod frames;
+mod groups;
 mod hostile;
 mod lan;
 mod membership;

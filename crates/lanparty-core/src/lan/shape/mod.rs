@@ -57,7 +57,9 @@ pub(super) fn shape(packet: &Packet<'_>, concern: Concern) -> Result<Pass, DropR
         Concern::Dhcp => edit(packet, |upper| behind_udp(upper, |message| dhcp::edit(message))),
         Concern::Dhcpv6 => edit(packet, |upper| behind_udp(upper, dhcpv6::edit)),
         Concern::Hidden => Err(DropReason::Unshapable),
-        Concern::None | Concern::Arp | Concern::Icmp(_) | Concern::Icmpv6(_) => Ok(Pass::AsItIs),
+        Concern::None | Concern::Arp | Concern::Igmp | Concern::Icmp(_) | Concern::Icmpv6(_) => {
+            Ok(Pass::AsItIs)
+        }
     }
 }
 

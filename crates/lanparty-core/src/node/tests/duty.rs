@@ -1,6 +1,6 @@
 //! Two LAN gateways in one room: one carries, one waits, and never both.
 
-use std::time::Duration;
+use std::{net::Ipv4Addr, time::Duration};
 
 use lanparty_wire::{
     DropReason, Mac,
@@ -9,7 +9,11 @@ use lanparty_wire::{
 
 use super::room::{GATEWAY, Room, STANDBY, STATION, mac, member_id};
 use crate::{
-    lan::{Signal, Station, duty::Change},
+    lan::{
+        Signal, Station,
+        duty::Change,
+        groups::tests::{G4, is_question, report4, said},
+    },
     node::Event,
 };
 
@@ -168,6 +172,36 @@ fn the_one_that_waited_takes_over_and_shows_every_address_to_the_switches() {
         .map(|(id, _)| *id)
         .collect();
     assert_eq!(to_lan, [STANDBY]);
+}
+
+#[test]
+fn the_one_that_takes_over_knows_what_members_have_joined_and_tells_the_switches() {
+    let mut room = contested();
+    let report = report4((mac(1), Ipv4Addr::new(10, 73, 42, 101)), 0x16, G4);
+    let written = room.send(1, &report);
+    let reached: Vec<u16> = written.iter().map(|(id, _)| *id).collect();
+    assert_eq!(reached, [GATEWAY], "who waits lets nothing out");
+    room.nodes.remove(&GATEWAY);
+    room.tell_all(&Message::Gateway {
+        member: member_id(STANDBY),
+        term: 2,
+    });
+    answer(&mut room, STANDBY, 2, LEASE);
+    room.injected.clear();
+    let asked = room.pass(Duration::from_millis(1));
+    assert!(
+        room.injected
+            .iter()
+            .any(|frame| frame[6..12] == mac(1).0 && said(frame, false) == [G4]),
+        "{:02x?}",
+        room.injected
+    );
+    for player in [1, 2] {
+        let questions = asked
+            .iter()
+            .filter(|(to, frame)| *to == player && is_question(frame));
+        assert_eq!(questions.count(), 2, "player {player}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use lanparty_wire::{
-    Destination, DropReason, Frame, Header, Incarnation, LeaveReason, Mac, MemberId, PeerId,
+    Destination, DropReason, Frame, GroupHandle, Header, Incarnation, LeaveReason, Mac, MemberId, PeerId,
     control::{Member, Message, Mode, Role, Welcome},
     mtu::DEFAULT_MTU,
 };
@@ -147,12 +147,27 @@ impl Room {
         let (header, _) = Header::decode(datagram).unwrap();
         let targets: Vec<u16> = match header.destination {
             Destination::Member(id) => vec![id.value()],
-            Destination::Flood | Destination::Group(_) => self.nodes.keys().copied().collect(),
+            Destination::Flood => self.nodes.keys().copied().collect(),
+            Destination::Group(handle) => self.registered(header.source.value(), handle),
         };
         let others = targets.into_iter().filter(|&id| id != header.source.value());
         others
             .filter_map(|id| Some((id, self.deliver(id, datagram)?)))
             .collect()
+    }
+
+    /// The members of a group, as its sender has registered it last.
+    fn registered(&self, by: u16, wanted: GroupHandle) -> Vec<u16> {
+        let registered = self
+            .controls
+            .iter()
+            .rev()
+            .find_map(|(from, message)| match message {
+                Message::Group { handle, members } if (*from, *handle) == (by, wanted) => Some(members),
+                _ => None,
+            });
+        let members = registered.into_iter().flatten();
+        members.map(|member| member.value()).collect()
     }
 
     /// Gives a datagram to one node; the frame that its device gets.
