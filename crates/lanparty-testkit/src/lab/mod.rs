@@ -44,7 +44,7 @@ pub use self::{
     internet::{Internet, RELAY, RELAY_NAME, RELAY6, ROUTER, Site},
     machine::{Machine, Output},
     party::{Party, ROOM, TAP, Who},
-    party_lan::{DHCP_SERVER, DhcpOptions, GAME_SERVER, PREFIX6, PartyLan},
+    party_lan::{DHCP_SERVER, DhcpOptions, GAME_SERVER, MEMBERSHIP, PREFIX6, PartyLan},
     process::Process,
     raw::{Capture, RawPort, Seen},
     snapshot::HostSnapshot,
