@@ -15,7 +15,7 @@ use crate::{
         Admission, Dhcp, EndpointStatus, GatewayStatus, InterfaceStatus, MemberStatus, Redundancy, RelayLink,
         RelayStatus, Status, Traffic, printable,
     },
-    story::{Flow, whole_ms},
+    story::{Flow, STORM_PER_S, whole_ms},
 };
 
 /// The whole status. `now_unix` is the present in seconds since the Unix epoch.
@@ -101,6 +101,9 @@ impl Page {
                     .map_or_else(|| no_gateway(endpoint), gateway),
             );
             self.line("Broadcasts", broadcasts(endpoint));
+        }
+        if let Some(fault) = endpoint.port_fault {
+            self.line("Warning", fault.sentence());
         }
         for warning in &endpoint.warnings {
             let text = warning.strip_prefix("Warning: ").unwrap_or(warning);
@@ -329,6 +332,12 @@ impl Display for Row<'_> {
         }
         if let Some(seconds) = member.last_seen_s {
             write!(f, ", heard {seconds} s ago")?;
+        }
+        if let Some(fault) = member.port_fault {
+            write!(f, ", STOPPED: it {}", fault.host_sentence())?;
+        }
+        if member.broadcasts_per_s >= STORM_PER_S {
+            write!(f, ", FLOODS: {} broadcasts a second", member.broadcasts_per_s)?;
         }
         if member.drops.total() > 0 {
             write!(f, ", dropped: {}", drops(&member.drops))?;

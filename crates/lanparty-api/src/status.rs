@@ -9,7 +9,8 @@ mod relay;
 use std::net::{IpAddr, SocketAddr};
 
 use lanparty_wire::{
-    AdmissionRefusal, DropCounters, Incarnation, Mac, MemberId, PeerId, Profile, RelayAddress, RoomId,
+    AdmissionRefusal, DropCounters, Incarnation, Mac, MemberId, PeerId, PortFault, Profile, RelayAddress,
+    RoomId,
     control::{Mode, Role, Stats},
     host::{Prefix, Snapshot},
 };
@@ -164,6 +165,9 @@ pub struct EndpointStatus {
     /// The room's LAN gateway; `None` while there is none, and on the LAN gateway itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<GatewayStatus>,
+    /// Of a client: why the LAN gateway has stopped its port, if it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port_fault: Option<PortFault>,
     /// Of a LAN gateway: whether it carries frames, or waits for another one to fail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_duty: Option<bool>,
@@ -203,6 +207,7 @@ impl EndpointStatus {
             route: None,
             redundancy: None,
             gateway: None,
+            port_fault: None,
             on_duty: None,
             broadcast: BroadcastFlow::default(),
             members: Vec::new(),
@@ -425,6 +430,12 @@ pub struct MemberStatus {
     /// Seconds since anything was heard from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen_s: Option<u64>,
+    /// Why its port is stopped, if it is; LAN gateways only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port_fault: Option<PortFault>,
+    /// Its broadcasts and multicasts that came within the last second, those included that were dropped because they were too many.
+    #[serde(default)]
+    pub broadcasts_per_s: u64,
     /// Frames and datagrams from it that this process dropped.
     #[serde(default)]
     pub drops: DropCounters,
@@ -452,6 +463,8 @@ impl MemberStatus {
             budget: None,
             lan_link: None,
             last_seen_s: None,
+            port_fault: None,
+            broadcasts_per_s: 0,
             drops: DropCounters::default(),
             remote: None,
             traffic: None,

@@ -18,6 +18,10 @@ pub const ROSTER_MS: u64 = 500;
 /// How long after joining broadcasts may take to be seen both ways before one way alone is worth a sentence.
 pub const ONE_WAY_MS: u64 = 10_000;
 
+/// Broadcasts of one member in a second from which on it is named as the cause: more than any game sends, and less than a member may send,
+/// so that it is named whoever cuts it.
+pub const STORM_PER_S: u64 = 350;
+
 /// Whether a sentence is news or a worry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tone {
@@ -57,10 +61,13 @@ pub fn story(previous: Option<&Status>, current: &Status) -> Vec<Line> {
             teller.gateway();
             teller.address();
             teller.broadcast();
+            teller.own_port();
         }
         Program::Gateway => {
             teller.own_cable();
             teller.duty();
+            teller.ports();
+            teller.storms();
         }
         Program::Relay => {}
     }
@@ -257,6 +264,46 @@ impl Teller<'_> {
             }
             (Some(false), Some(true)) => self.good("This LAN gateway is the active one from here on"),
             (_, None) | (None, Some(true)) | (Some(false), Some(false)) | (Some(true), Some(true)) => {}
+        }
+    }
+
+    /// Of a client: whether the LAN gateway has stopped its port.
+    fn own_port(&mut self) {
+        match (self.before.port_fault, self.now.port_fault) {
+            (before, Some(fault)) if before != Some(fault) => self.warn(fault.sentence()),
+            (Some(_), None) => self.good("Your port is open again"),
+            (_, Some(_)) | (None, None) => {}
+        }
+    }
+
+    /// Of a LAN gateway: whose ports it has stopped.
+    fn ports(&mut self) {
+        let (before, now) = (self.before, self.now);
+        for member in &now.members {
+            let known = before.members.iter().find(|known| known.id == member.id);
+            match (known.and_then(|known| known.port_fault), member.port_fault) {
+                (before, Some(fault)) if before != Some(fault) => {
+                    self.warn(format!("{} {}", member.label(), fault.host_sentence()));
+                }
+                (Some(_), None) => self.good(format!("The port of {} is open again", member.label())),
+                (_, Some(_)) | (None, None) => {}
+            }
+        }
+    }
+
+    /// Of a LAN gateway: who floods the room.
+    fn storms(&mut self) {
+        let (before, now) = (self.before, self.now);
+        for member in &now.members {
+            let known = before.members.iter().find(|known| known.id == member.id);
+            let storms = |member: &MemberStatus| member.broadcasts_per_s >= STORM_PER_S;
+            if storms(member) && !known.is_some_and(storms) {
+                self.warn(format!(
+                    "{} floods the room: {} broadcasts a second; what is over the limits is dropped",
+                    member.label(),
+                    member.broadcasts_per_s
+                ));
+            }
         }
     }
 

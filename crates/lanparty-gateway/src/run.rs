@@ -117,6 +117,8 @@ pub fn run(common: &CommonArgs, settings: Settings, state_dir: &Path) -> Result<
             heard: HeardLeases::load(state.path()).left(unix_now()),
             tag: wanted_room.tag(),
             standbys: settings.standby.unwrap_or_default(),
+            // The endpoint's, anew at each start.
+            loop_secret: None,
         },
         redundancy: settings.redundancy.unwrap_or_default(),
         udp_offload: settings.udp_offload.unwrap_or_default(),

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use lanparty_api::{DropLog, Status};
 use lanparty_core::{
     admission::{Host, Reception, ShownCode},
-    lan::Station,
+    lan::{LanConfig, Station},
     node::{Event, Node, NodeConfig, Output},
     session::Session,
 };
@@ -37,6 +37,7 @@ use crate::{
     config::EndpointConfig,
     record::{Recorder, Witness},
     sealed::{self, DoorTask, Sealed, SealedConfig},
+    storms::{self, Storms},
     uplink::{DialFailure, Dialed, Uplink, Uplinks},
 };
 
@@ -144,7 +145,10 @@ where
     let sealed = sealed
         .map(|sealed| sealed::prepare(&config, sealed))
         .transpose()?;
-    let lan = config.lan.clone();
+    let lan = LanConfig {
+        loop_secret: Some(rand::random()),
+        ..config.lan.clone()
+    };
     let (redundancy, profile) = (config.redundancy, config.profile);
     let uplinks = Uplinks::new(config, rand::random()).map_err(EndpointError::Untrusted)?;
     let mut node = Node::new(node, now);
@@ -174,6 +178,7 @@ where
         drops: DropLog::default(),
         losses: SourceLosses::default(),
         witness,
+        storms: Storms::new(now),
         problem: None,
         silent: true,
         attempts: 0,
@@ -290,6 +295,7 @@ pub struct Endpoint<D: Device, R> {
     pub(crate) drops: DropLog,
     pub(crate) losses: SourceLosses,
     pub(crate) witness: Witness,
+    pub(crate) storms: Storms,
     /// What keeps us out of the room, in one sentence.
     pub(crate) problem: Option<String>,
     /// Whether the last dial was not answered at all; assumed until one has ended.
@@ -439,6 +445,7 @@ where
             tracing::debug!(%mac, reason = reason.name(), "shown to the LAN's switches");
             return;
         }
+        storms::log_port(&self.node, &event);
         // Who is there and what flows is read from the status; make it true before anybody is told.
         self.publish(Instant::now());
         self.tell(EndpointEvent::Node(event));

@@ -12,6 +12,7 @@ mod frames;
 mod record;
 mod report;
 mod sealed;
+mod storms;
 mod surface;
 mod uplink;
 mod uplinked;

@@ -1,6 +1,9 @@
 //! The endpoint's part of the status: what the core and the path know, put into the words of the API.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use lanparty_api::{
     Status,
@@ -11,7 +14,7 @@ use lanparty_api::{
 };
 use lanparty_core::node::{Counters, Node};
 use lanparty_quic::{Link, TrustOutcome};
-use lanparty_wire::control::Welcome;
+use lanparty_wire::{MemberId, control::Welcome};
 
 use crate::uplink::Uplink;
 
@@ -29,6 +32,8 @@ pub(crate) struct Moment<'a> {
     /// What we were told at our start, not what the relay says.
     pub sealed: bool,
     pub admission: Option<Admission>,
+    /// Of each member, within the last second.
+    pub broadcasts: &'a BTreeMap<MemberId, u64>,
 }
 
 /// A session has begun.
@@ -79,12 +84,13 @@ pub(crate) fn update(status: &mut Status, moment: Moment<'_>) {
         endpoint.mode = None;
     }
     endpoint.gateway = gateway(moment.node);
+    endpoint.port_fault = moment.node.own_port_fault();
     endpoint.on_duty = moment.node.lan().map(|_| moment.node.is_on_duty(Instant::now()));
     endpoint.broadcast = BroadcastFlow {
         to_lan: counters.broadcast_out,
         from_lan: counters.broadcast_in_lan,
     };
-    endpoint.members = members(moment.node);
+    endpoint.members = members(moment.node, moment.broadcasts);
 }
 
 fn traffic(counters: &Counters) -> Traffic {
@@ -111,7 +117,7 @@ fn gateway(node: &Node) -> Option<GatewayStatus> {
     })
 }
 
-fn members(node: &Node) -> Vec<MemberStatus> {
+fn members(node: &Node, broadcasts: &BTreeMap<MemberId, u64>) -> Vec<MemberStatus> {
     // Both walk the same members in the same order.
     node.roster()
         .zip(node.member_drops())
@@ -122,6 +128,8 @@ fn members(node: &Node) -> Vec<MemberStatus> {
             identity: Some(member.identity),
             budget: Some(member.budget),
             lan_link: member.lan_link,
+            port_fault: node.port_fault(member.id),
+            broadcasts_per_s: broadcasts.get(&member.id).copied().unwrap_or(0),
             drops: drops.clone(),
             ..MemberStatus::new(member.id, member.role)
         })

@@ -224,6 +224,7 @@ where
         self.ticks = self.ticks.wrapping_add(1);
         self.count_losses();
         self.tick_sealed(now);
+        self.storms.look(now, &self.node);
         if let Some(uplink) = &self.uplink {
             self.session.heard(uplink.link.last_received());
             self.session.measured(uplink.link.rtt());
@@ -263,6 +264,7 @@ where
             problem: self.problem.clone(),
             sealed: self.sealed.is_some(),
             admission: self.sealed.as_ref().and_then(Sealed::admission),
+            broadcasts: self.storms.rates(),
         };
         self.status.send_modify(|status| report::update(status, moment));
     }

@@ -6,7 +6,7 @@ use std::{thread, time::Duration};
 
 use lanparty_testkit::lab::{
     GAME_SERVER, Lab, Party, Process, ROOM, Who,
-    probe::{ping, wait_for_ping},
+    probe::{Pinging, ping, wait_for_ping},
 };
 use nix::sys::signal::Signal;
 
@@ -92,46 +92,13 @@ fn pair() -> Pair {
     }
 }
 
-/// How long no answer came, by ten questions a second, and how many answers came twice.
-fn outage(text: &str, sent: u32) -> (Duration, usize) {
-    let mut answered: Vec<u32> = text
-        .lines()
-        .filter(|line| !line.contains("DUP!"))
-        .filter_map(|line| {
-            line.split("icmp_seq=")
-                .nth(1)?
-                .split_whitespace()
-                .next()?
-                .parse()
-                .ok()
-        })
-        .collect();
-    answered.sort_unstable();
-    answered.insert(0, 0);
-    answered.push(sent + 1);
-    let longest = answered
-        .windows(2)
-        .map(|pair| pair[1] - pair[0] - 1)
-        .max()
-        .unwrap();
-    (Duration::from_millis(100) * longest, text.matches("DUP!").count())
-}
-
 /// A player asks a LAN host ten times a second for 8 s, while `meanwhile` happens after the first two.
 fn ping_through(party: &Party, meanwhile: impl FnOnce()) -> (Duration, usize) {
     let player = party.machine(Who::Player(0));
-    let target = GAME_SERVER.to_string();
-    let mut asking = player
-        .spawn(
-            "ping",
-            &["ping", "-n", "-i", "0.1", "-c", "80", "-W", "1", &target],
-        )
-        .unwrap();
+    let asking = Pinging::start(player, &GAME_SERVER.to_string(), 80).unwrap();
     thread::sleep(Duration::from_secs(2));
     meanwhile();
-    // It ends with an error if a single answer is missing.
-    let _ = asking.wait(Duration::from_secs(25));
-    outage(&asking.log(), 80)
+    asking.end()
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod membership;
 pub mod mtu;
 mod pack;
 mod pin;
+mod port;
 mod reason;
 mod relay_token;
 mod room;
@@ -47,6 +48,7 @@ pub use membership::{
     RosterContent, Standing,
 };
 pub use pin::{Pin, PinError};
+pub use port::PortFault;
 pub use reason::{Action, DropCounters, DropReason, LeaveReason, RejectReason};
 pub use relay_token::{RelayToken, RelayTokenError};
 pub use room::{RoomCode, RoomCodeError};

@@ -102,6 +102,10 @@ drop_reasons! {
     ForgedAddress = "forged_address", Filtered;
     /// What only LAN gateways say to each other, from a player.
     GatewaySignal = "gateway_signal", Filtered;
+    /// To or from a member that has another way to the LAN or to another member, which would close a loop.
+    LoopBlocked = "loop_blocked", Filtered;
+    /// To or from a member whose address is heard on the LAN as well, by turns.
+    MacFlapping = "mac_flapping", Filtered;
     /// The sequence number was seen before.
     Duplicate = "duplicate", Dropped;
     /// The sequence number is older than the replay window.

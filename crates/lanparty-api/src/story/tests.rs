@@ -1,6 +1,6 @@
 //! One test for each sentence.
 
-use lanparty_wire::{Mac, MemberId};
+use lanparty_wire::{Mac, MemberId, PortFault};
 
 use super::*;
 use crate::status::{InterfaceStatus, RouteStatus};
@@ -365,4 +365,51 @@ fn gateway(id: u16) -> GatewayStatus {
         lan_link: None,
         rtt_us: None,
     }
+}
+
+#[test]
+fn a_stopped_port_is_told_to_both_and_so_is_its_end() {
+    let free = joined(|e| e.gateway = Some(gateway(5)));
+    let stopped = joined(|e| {
+        e.gateway = Some(gateway(5));
+        e.port_fault = Some(PortFault::LanLoop);
+    });
+    assert_eq!(texts(Some(&free), &stopped), [PortFault::LanLoop.sentence()]);
+    assert_eq!(texts(Some(&stopped), &stopped), [""; 0]);
+    assert_eq!(texts(Some(&stopped), &free), ["Your port is open again"]);
+
+    let host = |fault| {
+        let mut status = joined(|_| {});
+        status.program = Program::Gateway;
+        status.endpoint.as_mut().unwrap().members = vec![MemberStatus {
+            name: "ada".into(),
+            port_fault: fault,
+            ..MemberStatus::new(MemberId::new(7).unwrap(), Role::Client)
+        }];
+        status
+    };
+    let told = texts(Some(&host(None)), &host(Some(PortFault::LanLoop)));
+    assert_eq!(told, [format!("ada {}", PortFault::LanLoop.host_sentence())]);
+    let told = texts(Some(&host(Some(PortFault::LanLoop))), &host(None));
+    assert_eq!(told, ["The port of ada is open again"]);
+}
+
+#[test]
+fn who_floods_the_room_is_named_to_the_host_once() {
+    let host = |broadcasts_per_s| {
+        let mut status = joined(|_| {});
+        status.program = Program::Gateway;
+        status.endpoint.as_mut().unwrap().members = vec![MemberStatus {
+            name: "ada".into(),
+            broadcasts_per_s,
+            ..MemberStatus::new(MemberId::new(7).unwrap(), Role::Client)
+        }];
+        status
+    };
+    let told = texts(Some(&host(STORM_PER_S - 1)), &host(STORM_PER_S));
+    assert_eq!(
+        told,
+        ["ada floods the room: 350 broadcasts a second; what is over the limits is dropped"]
+    );
+    assert_eq!(texts(Some(&host(STORM_PER_S)), &host(9_000)), [""; 0]);
 }

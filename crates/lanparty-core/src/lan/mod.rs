@@ -19,18 +19,22 @@
 //! | [`duty`] | says whether this LAN gateway is the active one, or waits to take over |
 //! | [`addresses`] | gives members addresses where no DHCP server does |
 //! | [`groups`] | keeps what members have joined joined at the LAN's switches, and from those who have not |
+//! | [`loops`] | stops the port of a member that has a second way to the LAN or to another member |
 //! | [`shape`] | takes out of the LAN's announcements what would move a member's internet into the tunnel |
 
 pub mod addresses;
 mod concern;
 pub mod duty;
 pub mod groups;
+pub mod loops;
 pub mod shape;
 mod signal;
 
 use std::{collections::VecDeque, net::Ipv4Addr, time::Instant};
 
-use lanparty_wire::{Destination, DropReason, Mac, MemberId, PeerId, control::Member, host::Prefix};
+use lanparty_wire::{
+    Destination, DropReason, Mac, MemberId, PeerId, PortFault, control::Member, host::Prefix,
+};
 
 use crate::{
     guard::{HeardLease, Packet},
@@ -40,6 +44,7 @@ use addresses::{Addresses, Helper, Lease, Leases};
 use concern::Concern;
 use duty::Duty;
 use groups::{Groups, Registration};
+use loops::Loops;
 
 pub(crate) use signal::MAGIC as SIGNAL;
 pub use signal::{RoomTag, Signal};
@@ -59,6 +64,8 @@ pub struct LanConfig {
     pub tag: RoomTag,
     /// Whose machines may wait to take over, in an open room.
     pub standbys: Vec<PeerId>,
+    /// Random for each start: keys the questions by which loops are found. `None`: nobody looks for loops.
+    pub loop_secret: Option<[u8; 32]>,
 }
 
 /// The interface that the LAN's cable is in, as this machine uses it itself.
@@ -85,6 +92,8 @@ pub enum Effect {
     Register(Registration),
     /// What a user would notice.
     Tell(Event),
+    /// A member is to know that its port is stopped, or not any more.
+    Port(MemberId, Option<PortFault>),
 }
 
 /// What waits to be done. Drained by the node after every input, which is its bound: one input makes a few.
@@ -109,6 +118,7 @@ pub struct Lan {
     helper: Option<Helper>,
     groups: Groups,
     duty: Duty,
+    loops: Option<Loops>,
     tag: RoomTag,
     standbys: Vec<PeerId>,
     /// Whether the relay has yet to be told of them: a new connection may be one to a relay that has been restarted.
@@ -130,6 +140,7 @@ impl Lan {
             helper: None,
             groups: Groups::default(),
             duty: Duty::new(),
+            loops: None,
             tag: RoomTag::default(),
             standbys: Vec::new(),
             standbys_due: true,
@@ -147,6 +158,7 @@ impl Lan {
         self.internet = config.internet;
         self.helper = config.addresses.map(|wanted| Helper::new(wanted, config.leases));
         self.tag = config.tag;
+        self.loops = config.loop_secret.map(|secret| Loops::new(secret, config.tag));
         self.standbys = config.standbys;
         self.standbys_due = true;
     }
@@ -201,6 +213,23 @@ impl Lan {
 
     pub(crate) fn tag(&self) -> RoomTag {
         self.tag
+    }
+
+    /// Why the port of a member is stopped, if it is.
+    pub fn port_fault(&self, member: MemberId) -> Option<PortFault> {
+        self.loops.as_ref()?.fault(member)
+    }
+
+    /// Whether any member's port is stopped.
+    pub(crate) fn any_port_stopped(&self) -> bool {
+        self.loops.as_ref().is_some_and(Loops::any_stopped)
+    }
+
+    /// Tells the one who looks for loops what was seen.
+    pub(crate) fn note_loop(&mut self, note: impl FnOnce(&mut Loops, &mut Effects)) {
+        if let Some(loops) = &mut self.loops {
+            note(loops, &mut self.effects);
+        }
     }
 
     /// Whose machines may wait to take over, if we are the one to say so and the relay has not been told.
@@ -260,11 +289,16 @@ impl Lan {
     /// # Errors
     /// [`DropReason::Standby`].
     pub(crate) fn at_the_door(&mut self, now: Instant, frame: &[u8]) -> Result<(), DropReason> {
-        if let Some((room, Signal::Beacon { term })) = Signal::parse(frame)
-            && room == self.tag
-        {
-            self.duty.heard_rival(now, term);
-            return Err(DropReason::Standby);
+        match Signal::parse(frame) {
+            Some((room, Signal::Beacon { term })) if room == self.tag => {
+                self.duty.heard_rival(now, term);
+                return Err(DropReason::Standby);
+            }
+            Some((room, Signal::Probe(token))) if room == self.tag => {
+                self.note_loop(|loops, effects| loops.heard_on_lan(now, &token, effects));
+                return Err(DropReason::Reflection);
+            }
+            Some((_, Signal::Beacon { .. } | Signal::Probe(_) | Signal::Lease(_))) | None => {}
         }
         match self.duty.is_active(now) {
             true => Ok(()),
@@ -282,6 +316,9 @@ impl Lan {
         packet: &Packet<'_>,
         destination: &mut Destination,
     ) -> Result<Pass, DropReason> {
+        if packet.is_flood() {
+            self.note_loop(|loops, _| loops.heard_flood(now, packet.frame.bytes));
+        }
         let concern = Concern::of(packet);
         self.groups
             .toward_room(now, packet, concern, destination, &mut self.effects)?;
@@ -307,6 +344,7 @@ impl Lan {
         from: MemberId,
         packet: &Packet<'_>,
     ) -> Result<Pass, DropReason> {
+        self.note_loop(|loops, effects| loops.heard_from_member(now, from, effects));
         let concern = Concern::of(packet);
         match (&mut self.helper, concern) {
             (Some(helper), Concern::Arp) => helper.hear_arp(now, packet, &mut self.effects),
@@ -332,6 +370,7 @@ impl Lan {
     pub(crate) fn room_entered(&mut self, now: Instant) {
         self.standbys_due = true;
         self.groups.room_entered(now);
+        self.note_loop(|loops, _| loops.room_entered());
         if let Some(helper) = &mut self.helper {
             helper.room_entered();
         }
@@ -342,6 +381,7 @@ impl Lan {
         if let Some(mac) = member.mac {
             self.groups.member_came(now, member.id, mac);
         }
+        self.note_loop(|loops, _| loops.member_came(now, member.id));
         if let (Some(helper), Some(mac)) = (&mut self.helper, member.mac) {
             helper.member_came(member.id, mac);
         }
@@ -355,6 +395,7 @@ impl Lan {
     /// A member is gone.
     pub(crate) fn member_left(&mut self, _now: Instant, member: &Member) {
         self.groups.member_left(member.id, &mut self.effects);
+        self.note_loop(|loops, _| loops.member_left(member.id));
         if let Some(helper) = &mut self.helper {
             helper.member_left(member.id);
         }
@@ -364,11 +405,13 @@ impl Lan {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let helper = self.helper.as_ref().and_then(Helper::poll_timeout);
         let beacon = self.next_beacon;
+        let loops = self.loops.as_ref().and_then(Loops::poll_timeout);
         [
             helper,
             self.duty.poll_timeout(),
             beacon,
             self.groups.poll_timeout(),
+            loops,
         ]
         .into_iter()
         .flatten()
@@ -377,6 +420,8 @@ impl Lan {
 
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
+        let is_active = self.duty.is_active(now);
+        self.note_loop(|loops, effects| loops.handle_timeout(now, is_active, effects));
         if let Some(helper) = &mut self.helper {
             helper.handle_timeout(now, &mut self.effects);
         }

@@ -1,4 +1,5 @@
-//! What LAN gateways of one room say to each other, on the LAN and in the room: that one is active, and what it has given away.
+//! What LAN gateways of one room say to each other, on the LAN and in the room: that one is active, and what it has given away; and what
+//! one asks the LAN and each member to find loops.
 //!
 //! Broadcast frames of the local experimental EtherType (IEEE 802, clause 9.2.3), small enough for every switch and unknown to every
 //! station. They carry no secret and prove nothing: whoever is on the LAN can say the same, and could as well pull the cable. Members
@@ -8,13 +9,14 @@ use std::net::Ipv4Addr;
 
 use lanparty_wire::{EtherView, MIN_FRAME_LEN, Mac, ethertype};
 
-use super::addresses::Lease;
+use super::{addresses::Lease, loops::Token};
 
 /// How the payload of every signal begins.
 pub(crate) const MAGIC: &[u8; 8] = b"lanparty";
 const VERSION: u8 = 1;
 const BEACON: u8 = 1;
 const LEASE: u8 = 2;
+const PROBE: u8 = 3;
 const HEADER: usize = 14;
 
 /// Which room a signal is about, without its name: bytes that all of its LAN gateways compute alike.
@@ -27,6 +29,8 @@ pub enum Signal {
     Beacon { term: u64 },
     /// From the active LAN gateway to one that waits: an address that its helper has given away.
     Lease(Lease),
+    /// Whoever hears it at an adapter that it was not sent to has found a loop; see [`loops`](super::loops).
+    Probe(Token),
 }
 
 impl Signal {
@@ -48,6 +52,10 @@ impl Signal {
                 frame.push(LEASE);
                 frame.extend_from_slice(&lease.mac.0);
                 frame.extend_from_slice(&lease.address.octets());
+            }
+            Signal::Probe(token) => {
+                frame.push(PROBE);
+                frame.extend_from_slice(&token.encode());
             }
         }
         frame.resize(MIN_FRAME_LEN, 0);
@@ -77,6 +85,7 @@ impl Signal {
                     .first_chunk::<4>()
                     .map(|octets| Ipv4Addr::from(*octets))?,
             }),
+            PROBE => Signal::Probe(Token::decode(rest)?),
             _ => return None,
         };
         Some((room, signal))

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use crate::{
     guard::HeardLease,
-    lan::{addresses, duty},
+    lan::{addresses, duty, loops},
 };
 use lanparty_wire::{
-    LeaveReason, Mac, MemberId,
+    LeaveReason, Mac, MemberId, PortFault,
     control::{Member, Message, Mode},
 };
 
@@ -64,6 +64,10 @@ pub enum Event {
     /// At a LAN gateway: a member has the address of a station that was heard on the LAN, and is ignored. For the shell, not for a
     /// person.
     OnLan { mac: Mac },
+    /// At a LAN gateway: a member's port was stopped or opened.
+    Port(loops::News),
+    /// At a client: the LAN gateway has stopped our port, and why; `None`: it is open again.
+    OwnPort(Option<PortFault>),
     /// A frame goes out on the LAN so that its switches know where a member's address is.
     CamRefresh { mac: Mac, reason: RefreshReason },
 }
@@ -103,6 +107,8 @@ pub enum Wake {
     CamRefresh,
     /// Broadcasts have gone one way only for long enough to say so.
     Broadcast,
+    /// The LAN gateway says no more that our port is stopped.
+    Port,
     /// Something of the LAN gateway's own is due; see [`crate::lan`].
     Lan,
     /// Keys are to be agreed on, told, or replaced.

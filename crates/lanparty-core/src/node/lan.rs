@@ -6,11 +6,11 @@ use lanparty_wire::{Destination, DropReason, Frame, control::Message};
 
 use super::{
     Node,
-    event::{Output, RefreshReason},
+    event::{Event, Output, RefreshReason},
 };
 use crate::{
     guard,
-    lan::{Effect, Lan, LanConfig, Station, addresses::Leases, groups::Registration},
+    lan::{Effect, Lan, LanConfig, Station, addresses::Leases, groups::Registration, loops::News},
     switch::Forwarding,
 };
 
@@ -58,7 +58,15 @@ impl<F: Forwarding> Node<F> {
                 Effect::Register(Registration { handle, members }) => {
                     self.tell_relay(Message::Group { handle, members });
                 }
-                Effect::Tell(event) => self.tell(event),
+                Effect::Tell(event) => {
+                    let stopped = matches!(event, Event::Port(News::Stopped { .. }));
+                    self.tell(event);
+                    if stopped {
+                        // The LAN's switches may have seen everybody behind that port.
+                        self.refresh_all(now);
+                    }
+                }
+                Effect::Port(member, fault) => self.tell_port(now, member, fault),
             }
         }
     }

@@ -26,6 +26,7 @@ mod leg;
 mod log;
 mod paths;
 pub(crate) mod peers;
+mod port;
 mod probe;
 mod receive;
 mod seal;
@@ -54,7 +55,8 @@ use self::{
     log::DropLog,
     paths::Paths,
     peers::Peers,
-    probe::Prober,
+    port::StoppedPort,
+    probe::{Answers, Prober},
     transmit::{Label, Outbox, Way},
 };
 use crate::{
@@ -124,6 +126,9 @@ pub struct Node<F = Switch> {
     cam: CamRefresh,
     /// Present at a LAN gateway.
     lan: Option<Lan>,
+    /// A client's own, while the LAN gateway has stopped it.
+    port: Option<StoppedPort>,
+    returns: Answers,
     broadcast: BroadcastWatch,
     /// A LAN gateway's own link.
     lan_link: Option<bool>,
@@ -165,6 +170,8 @@ impl<F: Forwarding> Node<F> {
             prober: None,
             cam: CamRefresh::default(),
             lan: (config.role == Role::Gateway).then(|| Lan::new(LanConfig::default())),
+            port: None,
+            returns: Answers::new(now),
             broadcast: BroadcastWatch::default(),
             lan_link: None,
             told_gateway: None,
@@ -241,6 +248,7 @@ impl<F: Forwarding> Node<F> {
         while let Some(mac) = self.cam.poll(now) {
             self.refresh(now, mac, RefreshReason::Periodic);
         }
+        self.port_timeout(now);
         let news = self.broadcast.poll(now);
         self.tell_broadcast(news);
         if let Some(lan) = &mut self.lan {
@@ -307,6 +315,7 @@ impl<F: Forwarding> Node<F> {
             (probe, Wake::Probe),
             (self.cam.due(), Wake::CamRefresh),
             (self.broadcast.due(), Wake::Broadcast),
+            (self.port.as_ref().map(StoppedPort::until), Wake::Port),
             (self.lan.as_ref().and_then(Lan::poll_timeout), Wake::Lan),
             (self.sealing.as_ref().and_then(|sealing| sealing.due), Wake::Keys),
         ]
@@ -339,6 +348,11 @@ impl<F: Forwarding> Node<F> {
     /// What of each other member's was dropped.
     pub fn member_drops(&self) -> impl Iterator<Item = (MemberId, &DropCounters)> {
         self.peers.iter().map(|peer| (peer.member.id, &peer.drops))
+    }
+
+    /// How many broadcasts and multicasts each other member has sent to us since it is there, those included that were too many.
+    pub fn member_broadcasts(&self) -> impl Iterator<Item = (MemberId, u64)> {
+        self.peers.iter().map(|peer| (peer.member.id, peer.broadcasts))
     }
 
     /// The room's LAN gateway, if it is another member and there.

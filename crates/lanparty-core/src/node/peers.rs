@@ -38,6 +38,8 @@ pub struct Peer {
     pub reassembler: Reassembler,
     pub answers: Answers,
     pub drops: DropCounters,
+    /// Its frames to groups since it is there, those included that were too many.
+    pub broadcasts: u64,
 }
 
 impl Peer {
@@ -52,6 +54,7 @@ impl Peer {
             reassembler: Reassembler::new(mtu::frame_limit(inner_mtu.max(mtu::DEFAULT_MTU)) + TAG_LEN),
             answers: Answers::new(now),
             drops: DropCounters::default(),
+            broadcasts: 0,
             member,
         }
     }

@@ -7,20 +7,28 @@
 //! ```text
 //! payload of Kind::Probe, 9 bytes: 0 = request, 1 = answer | nonce (8)
 //! ```
+//!
+//! Two more kinds are about loops ([`crate::lan::loops`]), and go between a client and the LAN gateway only:
+//!
+//! ```text
+//! 2 = heard at our adapter | token (22)
+//! 3 = your port | 0 = open, else the number of the fault (1)
+//! ```
 
 use std::time::{Duration, Instant};
 
-use lanparty_wire::MemberId;
+use lanparty_wire::{MemberId, PortFault};
+
+use crate::lan::loops::Token;
 
 /// How often a probe goes while frames flow.
 pub const INTERVAL: Duration = Duration::from_secs(2);
 /// How often when none do.
 pub const IDLE_INTERVAL: Duration = Duration::from_secs(5);
-/// Bytes of a probe's payload.
-pub const PROBE_LEN: usize = 9;
-
 const REQUEST: u8 = 0;
 const ANSWER: u8 = 1;
+const HEARD: u8 = 2;
+const PORT: u8 = 3;
 /// Probes that may be on their way at once; an answer to an older one comes too late to be of interest.
 const OUTSTANDING: usize = 4;
 /// So many unanswered ones, and the round trip is not known any more.
@@ -33,27 +41,33 @@ const NOTABLE: Duration = Duration::from_millis(5);
 pub enum Probe {
     Request(u64),
     Answer(u64),
+    /// A client has heard this token at its own adapter.
+    Heard(Token),
+    /// The LAN gateway has stopped the receiver's port, or not any more.
+    Port(Option<PortFault>),
 }
 
 impl Probe {
     /// Writes the payload.
-    pub fn encode(self) -> [u8; PROBE_LEN] {
-        let (kind, nonce) = match self {
-            Probe::Request(nonce) => (REQUEST, nonce),
-            Probe::Answer(nonce) => (ANSWER, nonce),
-        };
-        let mut out = [kind; PROBE_LEN];
-        out[1..].copy_from_slice(&nonce.to_be_bytes());
-        out
+    pub fn encode(self) -> Vec<u8> {
+        match self {
+            Probe::Request(nonce) => [&[REQUEST][..], &nonce.to_be_bytes()].concat(),
+            Probe::Answer(nonce) => [&[ANSWER][..], &nonce.to_be_bytes()].concat(),
+            Probe::Heard(token) => [&[HEARD][..], &token.encode()].concat(),
+            Probe::Port(fault) => vec![PORT, fault.map_or(0, PortFault::code)],
+        }
     }
 
     /// Reads a payload; `None` if it is none. Bytes behind it are for later versions.
     pub fn decode(payload: &[u8]) -> Option<Probe> {
-        let (&[kind, ref nonce @ ..], _) = payload.split_first_chunk::<PROBE_LEN>()?;
-        let nonce = u64::from_be_bytes(*nonce);
-        match kind {
-            REQUEST => Some(Probe::Request(nonce)),
-            ANSWER => Some(Probe::Answer(nonce)),
+        let (&kind, rest) = payload.split_first()?;
+        let nonce = || rest.first_chunk().map(|nonce| u64::from_be_bytes(*nonce));
+        match (kind, rest) {
+            (REQUEST, _) => nonce().map(Probe::Request),
+            (ANSWER, _) => nonce().map(Probe::Answer),
+            (HEARD, _) => Token::decode(rest).map(Probe::Heard),
+            (PORT, [0, ..]) => Some(Probe::Port(None)),
+            (PORT, &[code, ..]) => PortFault::of_code(code).map(|fault| Probe::Port(Some(fault))),
             _ => None,
         }
     }

@@ -14,7 +14,8 @@ use lanparty_wire::{
 use super::{
     Delivery, Node, PathId,
     event::{Event, Output},
-    log,
+    log, port,
+    port::StoppedPort,
     probe::Probe,
     strangers::check_stranger,
     transmit::Label,
@@ -199,7 +200,18 @@ impl<F: Forwarding> Node<F> {
         if peer.member.standby || is_waiting && !is_report_frame(frame) {
             return Err(DropReason::Standby);
         }
-        let (_, packet) = peer.guard.admit_packet(now, Frame::plain(frame))?;
+        let asked = self.port.is_some() && peer.member.role == Role::Gateway && port::is_question(frame);
+        let stopped = self.lan.as_ref().and_then(|lan| lan.port_fault(from));
+        let stopped = stopped.or(self.port.as_ref().map(StoppedPort::fault).filter(|_| !asked));
+        if let Some(fault) = stopped {
+            return Err(fault.drop_reason());
+        }
+        peer.broadcasts += u64::from(is_group(frame));
+        let admitted = peer.guard.admit_packet(now, Frame::plain(frame));
+        if let (Err(DropReason::ForgedSource), Some(lan)) = (&admitted, &mut self.lan) {
+            lan.note_loop(|loops, _| loops.hint(now, from));
+        }
+        let (_, packet) = admitted?;
         if let Some(lan) = self.lan.as_mut().filter(|_| is_waiting) {
             lan.overhear(now, from, &packet);
             return Ok(Place::Nowhere);
@@ -228,7 +240,9 @@ impl<F: Forwarding> Node<F> {
             return Err(DropReason::QueueDelay);
         }
         let budget = self.paths.lasting_budget(now).min(peer.leg.lasting_budget(now));
-        self.note_delivered(now, from, frame);
+        if !port::is_question(frame) {
+            self.note_delivered(now, from, frame);
+        }
         let is_own = pass == Pass::AsItIs;
         if is_own && frame.len() >= MIN_FRAME_LEN && !congested && !may_open_tcp(frame) {
             return Ok(Place::Datagram);
@@ -251,8 +265,7 @@ impl<F: Forwarding> Node<F> {
         self.counters.frames_in += 1;
         self.note_activity();
         log::forwarded("in", Some(from), frame);
-        let group = EtherView::parse(frame).is_ok_and(|view| view.destination().is_multicast());
-        if !group {
+        if !is_group(frame) {
             return;
         }
         if self.switch.gateway() == Some(from) {
@@ -294,9 +307,15 @@ impl<F: Forwarding> Node<F> {
                     self.outputs.push_back(Output::Event(Event::GatewayRtt(rtt)));
                 }
             }
+            Probe::Heard(token) => self.heard_elsewhere(now, header.source, &token)?,
+            Probe::Port(fault) => self.port_is(now, header.source, fault)?,
         }
         Ok(Place::Nowhere)
     }
+}
+
+fn is_group(frame: &[u8]) -> bool {
+    EtherView::parse(frame).is_ok_and(|view| view.destination().is_multicast())
 }
 
 /// True if the frame may carry an MSS option: TCP with SYN, or IPv6 with headers in front of whatever it is. Only such a frame is copied on

@@ -12,7 +12,7 @@ use lanparty_wire::{
 use super::{Counters, Node, log, peers::Peer, transmit::Label};
 use crate::{
     guard,
-    lan::{Pass, groups::is_report},
+    lan::{Lan, Pass, groups::is_report},
     mss, segment,
     switch::{Egress, Forwarding, Port},
 };
@@ -41,6 +41,8 @@ impl<F: Forwarding> Node<F> {
         }
         if let Some(lan) = &mut self.lan {
             lan.at_the_door(now, frame.bytes)?;
+        } else {
+            self.own_port(now, frame.bytes)?;
         }
         if self.is_spectator() && !guard::spectator_may_send(frame.bytes) {
             return Err(DropReason::Spectator);
@@ -50,7 +52,11 @@ impl<F: Forwarding> Node<F> {
             return self.report(now, class, frame);
         }
         self.note_lease(now, class, frame);
-        let egress = self.switch.forward(now, Port::Device, frame)?;
+        let egress = self.switch.forward(now, Port::Device, frame);
+        if egress == Err(DropReason::SourceIsRemote) {
+            self.note_astray(now, packet.source);
+        }
+        let egress = egress?;
         let mut destination = match self.isolate(egress, frame)? {
             Egress::Flood => Destination::Flood,
             Egress::Member(member) => Destination::Member(member),
@@ -69,6 +75,7 @@ impl<F: Forwarding> Node<F> {
             Pass::Changed(bytes) => Frame::plain(bytes),
             Pass::Taken => return Ok(()),
         };
+        self.check_port(destination)?;
         let label = self.label(class, frame.bytes, destination);
         let segments = self.queue(now, label, frame)?;
         self.note_queued(now, frame, destination, segments);
@@ -104,6 +111,19 @@ impl<F: Forwarding> Node<F> {
 
     /// Queues every segment of `frame`, and returns how many there were.
     pub(super) fn queue(&mut self, now: Instant, label: Label, frame: Frame<'_>) -> Result<u64, DropReason> {
+        let is_single = matches!(label.destination, Destination::Member(_));
+        if !is_single && self.lan.as_ref().is_some_and(Lan::any_port_stopped) {
+            return self.queue_around(now, label, frame);
+        }
+        self.queue_once(now, label, frame)
+    }
+
+    pub(super) fn queue_once(
+        &mut self,
+        now: Instant,
+        label: Label,
+        frame: Frame<'_>,
+    ) -> Result<u64, DropReason> {
         let (budget, lasting) = self.budgets_to(now, label.destination);
         let largest = match frame.offload {
             // What TCP sent as one is cut to fit; anything else is what its sender made it.

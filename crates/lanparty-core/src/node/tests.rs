@@ -6,6 +6,7 @@ mod frames;
 mod groups;
 mod hostile;
 mod lan;
+mod loops;
 mod membership;
 mod room;
 mod sealed;

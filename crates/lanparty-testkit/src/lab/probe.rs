@@ -13,6 +13,7 @@ use std::{
 use super::{
     error::{Attempt, LabError},
     machine::Machine,
+    process::Process,
     wait::wait_for,
 };
 
@@ -42,6 +43,100 @@ pub fn wait_for_ping(machine: &Machine, target: &str, limit: Duration) -> Result
     wait_for(&format!("{} to reach {target}", machine.name()), limit, || {
         ping(machine, target, &[]).ok()
     })
+}
+
+/// Questions at a steady pace, for as long as it takes to ask them all.
+#[derive(Debug)]
+pub struct Pinging {
+    process: Process,
+    count: u32,
+    every: Duration,
+}
+
+/// How long answers took.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    pub sent: usize,
+    pub lost: usize,
+    /// One in a hundred took longer.
+    pub slowest_hundredth: Duration,
+}
+
+impl Pinging {
+    /// Starts to ask `target` `count` times, ten times a second.
+    pub fn start(machine: &Machine, target: &str, count: u32) -> Result<Self, LabError> {
+        Self::paced(machine, target, count, Duration::from_millis(100))
+    }
+
+    /// Starts to ask `target` 300 times, fifty times a second.
+    pub fn often(machine: &Machine, target: &str) -> Result<Self, LabError> {
+        Self::paced(machine, target, 300, Duration::from_millis(20))
+    }
+
+    fn paced(machine: &Machine, target: &str, count: u32, every: Duration) -> Result<Self, LabError> {
+        let (number, pace) = (count.to_string(), every.as_secs_f64().to_string());
+        let words = ["ping", "-n", "-i", &pace, "-c", &number, "-W", "1", target];
+        Ok(Self {
+            process: machine.spawn("ping", &words)?,
+            count,
+            every,
+        })
+    }
+
+    /// Waits for the last answer: the longest time for which none came, and how many came twice.
+    pub fn end(self) -> (Duration, usize) {
+        let (every, sent) = (self.every, self.count);
+        outage(&self.log_of_all(), sent, every)
+    }
+
+    /// Waits for the last answer, and gives how long they took.
+    pub fn times(self) -> Times {
+        let sent = self.count as usize;
+        let text = self.log_of_all();
+        let time = |line: &str| {
+            let time = line.split("time=").nth(1)?;
+            time.split_whitespace().next()?.parse::<f64>().ok()
+        };
+        let first = text.lines().filter(|line| !line.contains("DUP!"));
+        let mut took: Vec<f64> = first.filter_map(time).collect();
+        took.sort_by(f64::total_cmp);
+        let slowest = took.len().saturating_sub(1 + took.len() / 100);
+        let slowest = took.get(slowest).copied().unwrap_or(f64::from(u32::MAX));
+        Times {
+            sent,
+            lost: sent.saturating_sub(took.len()),
+            slowest_hundredth: Duration::from_secs_f64(slowest / 1000.0),
+        }
+    }
+
+    fn log_of_all(mut self) -> String {
+        // It ends with an error if a single answer is missing.
+        let _ = self
+            .process
+            .wait(self.every * self.count * 3 + Duration::from_secs(5));
+        self.process.log()
+    }
+}
+
+fn outage(text: &str, sent: u32, every: Duration) -> (Duration, usize) {
+    let number = |line: &str| {
+        line.split("icmp_seq=")
+            .nth(1)?
+            .split_whitespace()
+            .next()?
+            .parse()
+            .ok()
+    };
+    let first = |line: &&str| !line.contains("DUP!");
+    let mut answered: Vec<u32> = text.lines().filter(first).filter_map(number).collect();
+    answered.sort_unstable();
+    answered.insert(0, 0);
+    answered.push(sent + 1);
+    let gaps = answered
+        .windows(2)
+        .map(|pair| pair[1].saturating_sub(pair[0] + 1));
+    let longest = gaps.max().unwrap_or(sent);
+    (every * longest, text.matches("DUP!").count())
 }
 
 /// A stand-in for every game server: answers whoever asks on [`BEACON_PORT`], also by broadcast.
