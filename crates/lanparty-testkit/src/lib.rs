@@ -4,6 +4,7 @@
 //!
 //! Development only; no binary of the product depends on it.
 
+pub mod chatter;
 pub mod crowd;
 pub mod lab;
 pub mod later;
