@@ -7,7 +7,10 @@ mod hostile;
 
 use std::{
     fs,
-    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
+    sync::{
+        LazyLock, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -22,12 +25,19 @@ use hostile::{
     storm::{self, GAME},
 };
 use lanparty_testkit::lab::{
-    GAME_SERVER, Party, TAP, Who,
-    frame::Frame,
+    Capture, GAME_SERVER, Lab, Party, RawPort, TAP, Who,
+    frame::{Frame, mac_text},
     junk::decent,
-    probe::{ping, wait_for_ping},
+    probe::{Pinging, ping, wait_for_ping},
 };
 use lanparty_wire::{Class, Destination, DropReason};
+
+/// What a player's machine is made to say each second.
+const FLOOD: u32 = 50_000;
+/// What of it may reach the LAN each second.
+const MOST: f64 = 1_000.0;
+/// What others' answers may take longer meanwhile, and what a machine may add that carries both sides and the flood itself.
+const LATER: Duration = Duration::from_millis(20 + 80);
 
 /// Frames of another class may come later than the decent one; nothing in the lab takes this long.
 const LATE: Duration = Duration::from_millis(700);
@@ -98,6 +108,75 @@ fn the_lan_gateway_alone_cuts_a_storm_of_broadcasts() {
         party.log(Who::Gateway).contains("rate-limited"),
         "and its log says so"
     );
+}
+
+#[test]
+fn fifty_thousand_broadcasts_a_second_of_a_player_harm_nobody_and_are_his() {
+    let party = Party::start(&Lab::builder().players(2)).unwrap();
+    let (plays, floods) = (Who::Player(0), Who::Player(1));
+    let target = GAME_SERVER.to_string();
+    let before = Pinging::often(party.machine(plays), &target).unwrap().times();
+    let mac = party.player_mac(1).unwrap();
+    let frames = storm::to_everybody(mac);
+    let tap = RawPort::open(party.machine(floods), TAP).unwrap();
+    let capture = Capture::start(&party.lab.lan.games, "eth0").unwrap();
+    let start = Instant::now();
+    let stop = AtomicBool::new(false);
+    let (sent, during) = thread::scope(|scope| {
+        let storm = scope.spawn(|| flood(&tap, &frames, &stop));
+        let asking = Pinging::often(party.machine(plays), &target).unwrap();
+        // Named while it lasts, by its own status.
+        let named = |status: &serde_json::Value| {
+            let members = status["endpoint"]["members"].as_array().into_iter().flatten();
+            let mut flooding = members.filter(|member| member["broadcasts_per_s"].as_u64() >= Some(350));
+            flooding.any(|member| member["mac"] == mac_text(mac).as_str())
+        };
+        let told = party.wait_for_status(Who::Gateway, "who floods the room", SOON, named);
+        let during = asking.times();
+        stop.store(true, Ordering::Relaxed);
+        let sent = storm.join().unwrap();
+        told.unwrap();
+        (sent, during)
+    });
+    let seconds = start.elapsed().as_secs_f64();
+    thread::sleep(LATE);
+    let arrived = capture.count(|frame| frame.source() == mac);
+    println!("{sent} sent in {seconds:.1} s, {arrived} arrived; before {before:?}, during {during:?}");
+    assert!(
+        f64::from(sent) > 5.0 * MOST * seconds,
+        "the storm was a trickle: {sent}"
+    );
+    assert!(
+        (arrived as f64) < MOST * (seconds + 1.0),
+        "{arrived} in {seconds:.1} s"
+    );
+    assert!(
+        during.slowest_hundredth <= before.slowest_hundredth + LATER,
+        "{before:?}, then {during:?}"
+    );
+    // One in a hundred, and what a busy machine loses by itself.
+    assert!(during.lost * 100 <= during.sent * 3, "{during:?}");
+    let log = party.log(Who::Gateway);
+    assert!(log.contains("floods the room"), "{log}");
+}
+
+/// Sends `frames` by turns until `stop`, [`FLOOD`] a second if the machine can, and gives how many there were.
+fn flood(tap: &RawPort, frames: &[([u8; 8], Vec<u8>)], stop: &AtomicBool) -> u32 {
+    const TURNS: u32 = 100;
+    let start = Instant::now();
+    let (mut sent, mut turn) = (0, 0);
+    while !stop.load(Ordering::Relaxed) {
+        for _ in 0..FLOOD / TURNS {
+            let (_, frame) = &frames[sent as usize % frames.len()];
+            // A full queue of the adapter is the machine's own limit.
+            let _ = tap.send(frame);
+            sent += 1;
+        }
+        turn += 1;
+        let due = Duration::from_secs(1) * turn / TURNS;
+        thread::sleep(due.saturating_sub(start.elapsed()));
+    }
+    sent
 }
 
 #[test]
