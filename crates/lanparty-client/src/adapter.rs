@@ -242,5 +242,6 @@ impl Inner {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[cfg(test)]
 mod tests;

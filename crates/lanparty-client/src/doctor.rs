@@ -123,7 +123,11 @@ fn machine(snapshot: &Snapshot, tap: &str) -> Vec<Finding> {
     .collect();
     vec![
         judge::privileges(&missing),
-        judge::tun(look::has_tun(Path::new("/dev"))),
+        if cfg!(windows) {
+            judge::tap_windows(look::has_adapter_driver())
+        } else {
+            judge::tun(look::has_adapter_driver())
+        },
         judge::clock(&look::clock()),
         judge::home_network(snapshot, tap, party(snapshot, tap)),
     ]

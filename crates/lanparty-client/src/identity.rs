@@ -3,9 +3,9 @@
 //! Relay and LAN know a player again by them: the key keeps his place in the room, the address his lease and his friends' ARP
 //! caches. `--virtual-mac` wins for one run and is not kept.
 
-use std::{fs, io, os::unix::fs::PermissionsExt, path::Path, path::PathBuf};
+use std::{fs, io, path::Path, path::PathBuf};
 
-use lanparty_os::dirs::{DirError, write_private};
+use lanparty_os::dirs::{DirError, make_private, write_private};
 use lanparty_quic::{Identity, IdentityError};
 use lanparty_wire::Mac;
 use serde::{Deserialize, Serialize};
@@ -78,8 +78,7 @@ impl Install {
         }
         let identity = Identity::from_pem(&stored.key).ok_or_else(|| unusable("no Ed25519 key"))?;
         // A copy or a backup may have opened it to others.
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))
-            .map_err(|source| InstallError::Read { path, source })?;
+        make_private(&path).map_err(|source| InstallError::Read { path, source })?;
         Ok(Install {
             identity,
             mac: stored.mac,
@@ -109,8 +108,11 @@ impl Install {
 mod tests {
     use super::*;
 
+    #[cfg(unix)]
     #[test]
     fn key_and_address_stay_and_only_the_owner_reads_them() {
+        use std::os::unix::fs::PermissionsExt;
+
         let dir = tempfile::tempdir().unwrap();
         let first = Install::load_or_create(dir.path(), [1, 2, 3, 4, 5]).unwrap();
         assert_eq!(first.mac, Mac([2, 1, 2, 3, 4, 5]));

@@ -13,6 +13,7 @@ mod lease;
 mod outlook;
 mod session;
 mod settings;
+mod signals;
 mod values;
 
 use std::{path::PathBuf, process::ExitCode};

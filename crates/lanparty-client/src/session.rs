@@ -34,7 +34,6 @@ use lanparty_os::{
 use lanparty_quic::{Identity, Trust, TrustOutcome};
 use lanparty_wire::{LeaveReason, Mac, MemberId, Profile, RoomId, SealedRoom, control::Role};
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     task::{JoinHandle, block_in_place},
     time::{MissedTickBehavior, interval, timeout},
@@ -50,6 +49,7 @@ use crate::{
     lease::LeaseKeeper,
     outlook,
     settings::Party,
+    signals::Signals,
 };
 
 /// The status is never older.
@@ -472,30 +472,6 @@ impl Player {
 fn complain(result: Result<(), AdapterError>) {
     if let Err(error) = result {
         tracing::warn!("{}", Failure::new(ExitCode::Host, error));
-    }
-}
-
-/// What asks us to stop.
-struct Signals([Signal; 3]);
-
-impl Signals {
-    fn new() -> io::Result<Signals> {
-        let [a, b, c] = [
-            SignalKind::interrupt(),
-            SignalKind::terminate(),
-            SignalKind::hangup(),
-        ]
-        .map(signal);
-        Ok(Signals([a?, b?, c?]))
-    }
-
-    async fn any(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.0;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The real binary as a shell sees it: words, sentences, exit codes, and what is left of it after it was killed.
 
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
 
 use std::{

@@ -104,6 +104,12 @@ pub enum DeviceError {
     Exists { name: String },
     #[error("not allowed to {attempt} {device}; run as root or with CAP_NET_ADMIN and CAP_NET_RAW")]
     Permission { attempt: &'static str, device: String },
+    #[error(
+        "the driver TAP-Windows6 is not installed, so there can be no adapter; it comes with OpenVPN's installer for Windows"
+    )]
+    NoDriver,
+    #[error("the driver TAP-Windows6 is of version {found}, and {needed} is needed; install the newest one")]
+    Driver { found: String, needed: String },
     #[error("{what} is not supported on this platform")]
     Unsupported { what: &'static str },
 }

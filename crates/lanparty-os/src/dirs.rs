@@ -1,12 +1,12 @@
 //! The state directory: identity, certificate, journal, sockets; one for each instance.
 //!
-//! It is private (0700), because it holds keys and because the sockets in it give orders. A lock keeps two instances
+//! It is private (0700, or an access list), because it holds keys and because the sockets in it give orders. A lock keeps two instances
 //! from sharing one, which would mean one identity twice and a journal of two writers.
 
 #[cfg(unix)]
 mod unix;
-#[cfg(not(unix))]
-mod unsupported;
+#[cfg(windows)]
+mod windows;
 
 use std::{
     env,
@@ -18,14 +18,15 @@ use std::{
 
 #[cfg(unix)]
 use unix as imp;
-#[cfg(not(unix))]
-use unsupported as imp;
+#[cfg(windows)]
+use windows as imp;
 
 const LOCK_FILE: &str = "lock";
 
 /// Where the state of an instance goes if nobody says otherwise, as the environment tells it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment {
+    /// Unix's root, or an administrator's rights on Windows.
     pub root: bool,
     /// `STATE_DIRECTORY`, set by systemd for units with `StateDirectory=`; several are separated by colons.
     pub state_directory: Option<OsString>,
@@ -33,6 +34,10 @@ pub struct Environment {
     pub xdg_state_home: Option<OsString>,
     /// `HOME`
     pub home: Option<OsString>,
+    /// `ProgramData`: where Windows keeps what belongs to the machine.
+    pub program_data: Option<OsString>,
+    /// `LOCALAPPDATA`: where Windows keeps what belongs to a user on this machine.
+    pub local_app_data: Option<OsString>,
 }
 
 impl Environment {
@@ -43,6 +48,8 @@ impl Environment {
             state_directory: env::var_os("STATE_DIRECTORY"),
             xdg_state_home: env::var_os("XDG_STATE_HOME"),
             home: env::var_os("HOME"),
+            program_data: env::var_os("ProgramData"),
+            local_app_data: env::var_os("LOCALAPPDATA"),
         }
     }
 
@@ -51,12 +58,6 @@ impl Environment {
     /// # Errors
     /// [`DirError::NoDefault`] if there is neither root nor a home.
     pub fn state_dir(&self, role: &str) -> Result<PathBuf, DirError> {
-        let absolute = |value: &Option<OsString>| {
-            value
-                .as_ref()
-                .map(PathBuf::from)
-                .filter(|path| path.is_absolute())
-        };
         if let Some(given) = self
             .state_directory
             .as_ref()
@@ -65,14 +66,7 @@ impl Environment {
         {
             return Ok(given);
         }
-        if self.root {
-            return Ok(Path::new("/var/lib/lanparty").join(role));
-        }
-        let home = || absolute(&self.home).map(|home| home.join(".local/state"));
-        let base = absolute(&self.xdg_state_home)
-            .or_else(home)
-            .ok_or(DirError::NoDefault)?;
-        Ok(base.join("lanparty").join(role))
+        imp::default_dir(self, role).ok_or(DirError::NoDefault)
     }
 }
 
@@ -114,6 +108,12 @@ impl StateDir {
     }
 }
 
+/// Whether this process is root, or has an administrator's rights.
+#[cfg(windows)]
+pub(crate) fn is_root() -> bool {
+    imp::is_root()
+}
+
 /// Creates a directory and its parents, and closes it to everybody else.
 ///
 /// # Errors
@@ -139,6 +139,22 @@ pub fn write_private(path: &Path, content: &[u8]) -> Result<(), DirError> {
     })
 }
 
+/// Makes a file that only we can read.
+///
+/// # Errors
+/// The file is there already, or cannot be made.
+pub fn create_new_private(path: &Path) -> io::Result<File> {
+    imp::create_new_private(path)
+}
+
+/// Takes back what rights others have on a file of ours. On Windows a file has those of its directory.
+///
+/// # Errors
+/// What the system objects to.
+pub fn make_private(path: &Path) -> io::Result<()> {
+    imp::make_private(path)
+}
+
 /// Like [`write_private`], for files that other programs read.
 #[cfg(target_os = "linux")]
 pub(crate) fn write_public(path: &Path, content: &[u8]) -> Result<(), DirError> {
@@ -147,6 +163,26 @@ pub(crate) fn write_public(path: &Path, content: &[u8]) -> Result<(), DirError> 
         path: path.to_owned(),
         source,
     })
+}
+
+/// What a lock's file says of who has it.
+fn owner_of_lock(text: io::Result<String>) -> String {
+    match text.ok().and_then(|text| text.trim().parse::<u32>().ok()) {
+        Some(pid) => format!("process {pid}"),
+        None => "a process that has just started".to_owned(),
+    }
+}
+
+/// Where the new content of a file is written. One name for each target, so that a crash leaves at most one, and the next write takes
+/// it away.
+fn beside(path: &Path) -> io::Result<PathBuf> {
+    let name = path
+        .file_name()
+        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let mut temporary = OsString::from(".");
+    temporary.push(name);
+    temporary.push(".new");
+    Ok(path.with_file_name(temporary))
 }
 
 /// Why a directory or file of the state could not be used.
@@ -160,7 +196,9 @@ pub enum DirError {
     },
     #[error("another lanparty ({owner}) is using {}; stop it, or give this one its own directory with --state-dir", path.display())]
     InUse { path: PathBuf, owner: String },
-    #[error("neither XDG_STATE_HOME nor HOME says where to keep state; name a directory with --state-dir")]
+    #[error(
+        "the environment does not say where to keep state (HOME, LOCALAPPDATA); name a directory with --state-dir"
+    )]
     NoDefault,
 }
 
@@ -179,6 +217,7 @@ mod tests {
                 state_directory: directory.map(OsString::from),
                 xdg_state_home: xdg.map(OsString::from),
                 home: home.map(OsString::from),
+                ..Environment::default()
             };
         for (environment, expected) in [
             (

@@ -4,30 +4,29 @@
 //! how they are undone, privileges, directories, and the DHCP client on the TAP. It is the only crate of ours with
 //! `unsafe`: the kernel is called here and nowhere else, and what it says becomes checked values.
 //!
-//! One name per concept, with the system's `imp` behind it. Linux is complete; elsewhere what is not there yet
-//! answers with an error that says so, and what is Linux's alone (sysctl, NetworkManager, a DHCP client of our
-//! choice) does not exist.
+//! One name per concept, with the system's `imp` behind it. Linux is complete. Windows has what a player needs; what is for LAN
+//! gateways answers with an error that says so, and of what is Linux's alone (sysctl, NetworkManager) there is nothing to set.
 
 pub mod device;
-#[cfg(target_os = "linux")]
 pub mod dhcp;
 pub mod dirs;
-#[cfg(target_os = "linux")]
 pub mod doctor;
 #[cfg(target_os = "linux")]
 mod feature;
 pub mod interface;
 pub mod network;
-#[cfg(target_os = "linux")]
 pub mod network_manager;
 pub mod privileges;
 mod process;
+#[cfg(windows)]
+mod registry;
 pub mod socket;
 #[cfg(target_os = "linux")]
 mod syscall;
-#[cfg(target_os = "linux")]
 pub mod sysctl;
 #[cfg(target_os = "linux")]
 #[cfg(test)]
 mod testing;
 pub mod transaction;
+#[cfg(windows)]
+mod win32;

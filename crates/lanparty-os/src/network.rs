@@ -8,24 +8,31 @@
 mod linux;
 #[cfg(target_os = "linux")]
 mod query;
-#[cfg(not(target_os = "linux"))]
-mod unsupported;
+mod settle;
 #[cfg(target_os = "linux")]
 mod watch;
+#[cfg(windows)]
+mod windows;
 
 #[cfg(target_os = "linux")]
 mod imp {
     pub(crate) use super::linux::blocking;
     pub use super::{linux::Network, watch::Watch};
 }
-#[cfg(not(target_os = "linux"))]
-use unsupported as imp;
+#[cfg(windows)]
+use windows as imp;
 
-use std::{io, net::IpAddr};
+use std::{cmp::Reverse, io, net::IpAddr};
 
 #[cfg(target_os = "linux")]
 pub(crate) use imp::blocking;
+#[cfg(windows)]
+pub(crate) use imp::{
+    Granted, adapter_of, add_address, add_route, granted, ip_setting, remove_address, remove_route, set_ip,
+    set_mtu, snapshot,
+};
 pub use imp::{Network, Watch};
+use lanparty_wire::host::{Route, Snapshot};
 
 /// The way that packets to an address take.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -65,4 +72,20 @@ pub enum NetworkError {
     NoRoute { to: IpAddr },
     #[error("{what} is not supported on this platform")]
     Unsupported { what: &'static str },
+}
+
+/// The routes that lead to the address and not by an excluded interface, the best first.
+fn candidates<'a>(snapshot: &'a Snapshot, to: IpAddr, excluding: &[&str]) -> Vec<&'a Route> {
+    let usable = |index: u32| {
+        snapshot
+            .link(index)
+            .is_some_and(|link| link.up && link.carrier && !excluding.contains(&link.name.as_str()))
+    };
+    let mut routes: Vec<_> = snapshot
+        .routes
+        .iter()
+        .filter(|route| route.destination.contains(to) && usable(route.link))
+        .collect();
+    routes.sort_by_key(|route| (Reverse(route.destination.length()), route.metric));
+    routes
 }

@@ -6,15 +6,15 @@
 
 #[cfg(target_os = "linux")]
 mod linux;
-#[cfg(not(target_os = "linux"))]
-mod unsupported;
+#[cfg(windows)]
+mod windows;
 
 use std::io;
 
 #[cfg(target_os = "linux")]
 use linux as imp;
-#[cfg(not(target_os = "linux"))]
-use unsupported as imp;
+#[cfg(windows)]
+use windows as imp;
 
 /// A privilege that a part of lanparty needs.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -30,7 +30,7 @@ pub enum Privilege {
 /// Why privileges could not be given up, or are too few.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivilegeError {
-    #[error("this program needs {}; run it as root or as its systemd service", missing.join(", "))]
+    #[error("this program needs {}; run it as root or administrator, or as its service", missing.join(", "))]
     Missing { missing: Vec<String> },
     #[error("privileges have to be given up before there are other threads, and there are {count}")]
     Threads { count: usize },
@@ -39,11 +39,9 @@ pub enum PrivilegeError {
         attempt: &'static str,
         source: io::Error,
     },
-    #[error("giving up privileges is not supported on this platform")]
-    Unsupported,
 }
 
-/// Gives up everything but these, for this process and all that it will start.
+/// Gives up everything but these, for this process and all that it will start. On Windows they are only looked for.
 ///
 /// # Errors
 /// [`PrivilegeError::Missing`] if one of them is not there to be kept, [`PrivilegeError::Threads`] when called too

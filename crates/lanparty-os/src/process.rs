@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct ProcessIdentity {
     pub(crate) pid: u32,
-    /// In the kernel's ticks since boot.
+    /// In the kernel's ticks since boot; on Windows in 100 ns since 1601.
     started: u64,
+    /// The kernel's name for this boot; empty on Windows, where a start time says enough.
     boot: String,
 }
 
@@ -32,16 +33,6 @@ impl ProcessIdentity {
             |boot| boot == self.boot && start_time(self.pid).is_ok_and(|started| started == self.started);
         boot().is_ok_and(same)
     }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn start_time(_pid: u32) -> io::Result<u64> {
-    Err(io::Error::from(io::ErrorKind::Unsupported))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn boot() -> io::Result<String> {
-    Err(io::Error::from(io::ErrorKind::Unsupported))
 }
 
 /// Field 22 of `/proc/PID/stat` (proc_pid_stat(5)). The second field is a name that may contain anything, so fields
@@ -68,7 +59,51 @@ fn boot() -> io::Result<String> {
         .to_owned())
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(windows)]
+fn start_time(pid: u32) -> io::Result<u64> {
+    use std::{os::windows::io::AsRawHandle, ptr};
+
+    use windows_sys::Win32::{
+        Foundation::{FILETIME, WAIT_TIMEOUT},
+        System::Threading::{
+            GetProcessTimes, OpenProcess, PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_SYNCHRONIZE,
+            WaitForSingleObject,
+        },
+    };
+
+    use crate::win32::{check, owned};
+
+    let rights = PROCESS_QUERY_LIMITED_INFORMATION | PROCESS_SYNCHRONIZE;
+    // SAFETY: no pointers are involved, and the handle that it makes is ours.
+    let process = unsafe { owned(OpenProcess(rights, 0, pid)) }?;
+    // A process that has ended stays as long as anybody has a handle.
+    // SAFETY: the handle is open.
+    if unsafe { WaitForSingleObject(process.as_raw_handle(), 0) } != WAIT_TIMEOUT {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let zero = FILETIME {
+        dwLowDateTime: 0,
+        dwHighDateTime: 0,
+    };
+    let [mut created, mut exited, mut kernel, mut user] = [zero; 4];
+    // SAFETY: the handle is open, and the times are written where there is room.
+    check(unsafe {
+        GetProcessTimes(
+            process.as_raw_handle(),
+            ptr::from_mut(&mut created),
+            &mut exited,
+            &mut kernel,
+            &mut user,
+        )
+    })?;
+    Ok(u64::from(created.dwHighDateTime) << 32 | u64::from(created.dwLowDateTime))
+}
+
+#[cfg(windows)]
+fn boot() -> io::Result<String> {
+    Ok(String::new())
+}
+
 #[cfg(test)]
 mod tests {
     use std::process::{Command, Stdio};
@@ -94,7 +129,8 @@ mod tests {
             .is_alive()
         );
 
-        let mut child = Command::new("cat")
+        let program = if cfg!(windows) { "cmd" } else { "cat" };
+        let mut child = Command::new(program)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()

@@ -1,8 +1,11 @@
 //! UDP sockets of the tunnel.
 //!
 //! A socket bound to an interface keeps the tunnel out of the tunnel, whatever routes the party's network or
-//! another program sets up (`SO_BINDTODEVICE`; a route alone can be overridden by a more specific one). Buffers are
+//! another program sets up (`SO_BINDTODEVICE`, on Windows `IP_UNICAST_IF`; a route alone can be overridden by a more specific one). Buffers are
 //! large, because QUIC bursts are.
+
+#[cfg(windows)]
+mod windows;
 
 use std::{
     io,
@@ -65,8 +68,7 @@ pub fn bind_udp(local: SocketAddr, interface: Option<&str>) -> Result<UdpSocket,
 /// # Errors
 /// When the system does not tell.
 pub fn bound_interface(socket: &UdpSocket) -> io::Result<Option<String>> {
-    let name = device_of(socket)?;
-    Ok(name.and_then(|name| String::from_utf8(name).ok()))
+    interface_of(socket)
 }
 
 /// Opens UDP sockets that share one address (`SO_REUSEPORT`): the kernel gives each remote address to one of them. An
@@ -149,19 +151,13 @@ fn bind_to_interface(socket: &Socket, interface: &str) -> io::Result<()> {
 }
 
 #[cfg(target_os = "linux")]
-fn device_of(socket: &UdpSocket) -> io::Result<Option<Vec<u8>>> {
-    socket2::SockRef::from(socket).device()
+fn interface_of(socket: &UdpSocket) -> io::Result<Option<String>> {
+    let name = socket2::SockRef::from(socket).device()?;
+    Ok(name.and_then(|name| String::from_utf8(name).ok()))
 }
 
-#[cfg(not(target_os = "linux"))]
-fn device_of(_socket: &UdpSocket) -> io::Result<Option<Vec<u8>>> {
-    Ok(None)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn bind_to_interface(_socket: &Socket, _interface: &str) -> io::Result<()> {
-    Err(io::Error::from(io::ErrorKind::Unsupported))
-}
+#[cfg(windows)]
+use windows::{bind_to_interface, interface_of};
 
 #[cfg(target_os = "linux")]
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! 4861) is taken by the kernel: its default route, its more specific routes (RFC 4191), its on-link prefixes and
 //! redirects are switched off for the TAP. IPv6 on the LAN works by link-local addresses. Name servers in
 //! advertisements (RFC 8106) are no matter of the kernel; programs that would take them are told to leave the TAP
-//! alone (see [`crate::network_manager`]).
+//! alone (see [`crate::network_manager`]). A system without `/proc/sys` has no such settings.
 
 use std::{
     fs, io,
@@ -46,6 +46,7 @@ pub fn quiet_ipv4(tap: &str) -> Vec<Change> {
 }
 
 /// Whether this kernel has the setting of a change.
+#[cfg(target_os = "linux")]
 pub(crate) fn exists(change: &Change) -> bool {
     matches!(change, Change::SetSysctl { key, .. } if matches!(read(key), Ok(Some(_))))
 }
@@ -72,6 +73,7 @@ pub(crate) fn read(key: &str) -> io::Result<Option<String>> {
 }
 
 /// Sets a setting that exists.
+#[cfg(target_os = "linux")]
 pub(crate) fn write(key: &str, value: &str) -> io::Result<()> {
     use io::Write;
     fs::OpenOptions::new()

@@ -14,8 +14,8 @@ mod linux;
 #[cfg(target_os = "linux")]
 #[cfg(test)]
 mod tests;
-#[cfg(not(target_os = "linux"))]
-mod unsupported;
+#[cfg(windows)]
+mod windows;
 
 use std::{io, net::IpAddr, path::Path, path::PathBuf};
 
@@ -27,8 +27,8 @@ use lanparty_wire::{
 #[cfg(target_os = "linux")]
 use linux as imp;
 use serde::{Deserialize, Serialize};
-#[cfg(not(target_os = "linux"))]
-use unsupported as imp;
+#[cfg(windows)]
+use windows as imp;
 
 use crate::{
     device::{

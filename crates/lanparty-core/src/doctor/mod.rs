@@ -31,6 +31,18 @@ pub fn tun(is_there: bool) -> Finding {
     )
 }
 
+/// The same on Windows, where a driver of others makes it.
+pub fn tap_windows(is_there: bool) -> Finding {
+    if is_there {
+        return Finding::green(Check::Tun, "the driver TAP-Windows6 is installed");
+    }
+    Finding::red(
+        Check::Tun,
+        "the driver TAP-Windows6 is missing, so no network adapter can be made",
+        "install it: it comes with OpenVPN's installer for Windows",
+    )
+}
+
 /// Whether this process may do what a run needs; `missing` names what it may not.
 pub fn privileges(missing: &[&str]) -> Finding {
     if missing.is_empty() {

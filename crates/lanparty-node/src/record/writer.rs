@@ -1,14 +1,15 @@
 //! A recording on its way to the disk.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, BufWriter, Write},
-    os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     thread,
     time::{Duration, SystemTime},
 };
+
+use lanparty_os::dirs;
 
 use super::pcapng;
 
@@ -35,12 +36,7 @@ impl Recorder {
     /// # Errors
     /// The file is there already, or cannot be made.
     pub fn create(path: &Path, limit: u64) -> io::Result<Recorder> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)?;
-        Recorder::to(file, limit)
+        Recorder::to(dirs::create_new_private(path)?, limit)
     }
 
     fn to(mut file: File, limit: u64) -> io::Result<Recorder> {
@@ -113,10 +109,14 @@ fn write(file: File, blocks: &Receiver<Vec<u8>>) {
     }
 }
 
+#[cfg(unix)]
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt};
+    use std::{
+        fs::{self, OpenOptions},
+        os::unix::fs::PermissionsExt,
+    };
 
     use super::*;
 

@@ -224,13 +224,11 @@ impl<'a> OutFrame<'a> {
     }
 
     /// True if it was put together here, and [`OutFrame::segments`] undoes that.
-    #[cfg(any(test, target_os = "linux"))]
     pub(crate) fn is_merged(&self) -> bool {
         !self.headers.is_empty()
     }
 
     /// The segments as they were pushed, each as its headers and its payload. None if it was not put together here.
-    #[cfg(any(test, target_os = "linux"))]
     pub(crate) fn segments(&self) -> impl Iterator<Item = [&'a [u8]; 2]> + use<'a> {
         let (size, header_len) = match self.frame.offload {
             Offload::TcpSegments { size, header_len } => (size.into(), header_len.into()),

@@ -1,18 +1,18 @@
 //! The TAP: a virtual network card of this machine, whose cable is the room.
 //!
-//! It lives as long as the program: the kernel removes it with its last descriptor, so even `kill -9` leaves none
-//! behind. It is created without a link; the link comes up when the room is joined, so that no program speaks to a
+//! On Linux it lives as long as the program: the kernel removes it with its last descriptor, so even `kill -9` leaves none
+//! behind. On Windows it stays for the next evening, with its cable pulled. It is created without a link; the link comes up when the room is joined, so that no program speaks to a
 //! party that is not there.
 
 #[cfg(target_os = "linux")]
 mod linux;
-#[cfg(not(target_os = "linux"))]
-mod unsupported;
+#[cfg(windows)]
+mod windows;
 
 #[cfg(target_os = "linux")]
 use linux as imp;
-#[cfg(not(target_os = "linux"))]
-use unsupported as imp;
+#[cfg(windows)]
+use windows as imp;
 
 pub use imp::{Tap, TapControl, TapSink, TapSource};
 use lanparty_wire::Mac;

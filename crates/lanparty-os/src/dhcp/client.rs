@@ -30,7 +30,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{DhcpError, DhcpEvent, HOOK_NAME, SOCKET_NAME, event::Report};
+use super::{DhcpError, DhcpEvent, DhcpOptions, HOOK_NAME, SOCKET_NAME, report::Report};
 
 /// Events wait here for the instance. A client makes one in seconds, so this is never full unless the instance
 /// hangs, and then the hook waits.
@@ -43,15 +43,6 @@ const RESTART: Duration = Duration::from_secs(2);
 const FAREWELL: Duration = Duration::from_millis(500);
 /// Where DHCP clients live, beside the path of this process, which for players often lacks the system directories.
 const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// What a client is started with.
-#[derive(Clone, Debug)]
-pub struct DhcpOptions {
-    /// The TAP. It has to be up.
-    pub interface: String,
-    /// For the socket, the hook's link, and what dhclient remembers.
-    pub state_dir: PathBuf,
-}
 
 /// A running DHCP client. Dropping it ends the client; the lease stays ours.
 pub struct DhcpClient {

@@ -13,7 +13,7 @@ use std::{
 
 use super::{
     HOOK_NAME, SOCKET_NAME,
-    event::{Report, VARIABLES},
+    report::{Report, VARIABLES},
 };
 
 /// `None` if this process is no hook.

@@ -8,12 +8,29 @@ use std::{
         fd::AsRawFd,
         unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     },
-    path::Path,
+    path::{Path, PathBuf},
     process,
 };
 
+use super::Environment;
+
 pub(super) fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
+}
+
+pub(super) fn default_dir(environment: &Environment, role: &str) -> Option<PathBuf> {
+    if environment.root {
+        return Some(Path::new("/var/lib/lanparty").join(role));
+    }
+    let absolute = |value: &Option<OsString>| {
+        value
+            .as_ref()
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let home = || absolute(&environment.home).map(|home| home.join(".local/state"));
+    let base = absolute(&environment.xdg_state_home).or_else(home)?;
+    Some(base.join("lanparty").join(role))
 }
 
 pub(super) fn create_private(path: &Path) -> io::Result<()> {
@@ -24,6 +41,18 @@ pub(super) fn create_private(path: &Path) -> io::Result<()> {
         fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
     }
     Ok(())
+}
+
+pub(super) fn create_new_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+}
+
+pub(super) fn make_private(path: &Path) -> io::Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
 }
 
 /// `None` if somebody else has it.
@@ -52,26 +81,11 @@ pub(super) fn lock(path: &Path) -> io::Result<Option<File>> {
 }
 
 pub(super) fn lock_owner(path: &Path) -> String {
-    match fs::read_to_string(path)
-        .ok()
-        .and_then(|text| text.trim().parse::<u32>().ok())
-    {
-        Some(pid) => format!("process {pid}"),
-        None => "a process that has just started".to_owned(),
-    }
+    super::owner_of_lock(fs::read_to_string(path))
 }
 
 pub(super) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
-    let (directory, name) = (
-        path.parent().ok_or_else(invalid)?,
-        path.file_name().ok_or_else(invalid)?,
-    );
-    // One name for each target, so that a crash leaves at most one, and the next write takes it away.
-    let mut temporary = OsString::from(".");
-    temporary.push(name);
-    temporary.push(".new");
-    let temporary = directory.join(temporary);
+    let temporary = super::beside(path)?;
     match fs::remove_file(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -91,5 +105,5 @@ pub(super) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> 
         return Err(error);
     }
     // The rename itself is durable only when the directory is.
-    File::open(directory)?.sync_all()
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -8,9 +8,10 @@ use std::{
     os::fd::{AsRawFd, OwnedFd},
 };
 
-use lanparty_wire::{EtherView, Mac, ethertype};
+use lanparty_wire::{EtherView, ethertype};
 use tokio::io::unix::AsyncFd;
 
+use super::Heard;
 use crate::syscall;
 
 /// Longer than the header of a broadcast, of which no more is looked at.
@@ -18,14 +19,6 @@ const LEN: usize = 64;
 
 /// Listens on all interfaces at once, for this one type only.
 pub struct Overhear(AsyncFd<OwnedFd>);
-
-/// A broadcast of a LAN gateway.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Heard {
-    pub interface: String,
-    /// The address that it shows.
-    pub shown: Mac,
-}
 
 impl Overhear {
     /// Must be called within a tokio runtime.

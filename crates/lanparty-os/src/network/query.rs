@@ -15,7 +15,7 @@ use netlink_packet_route::{
 };
 use rtnetlink::{Handle, RouteMessageBuilder};
 
-use super::{BestRoute, linux::to_io};
+use super::{BestRoute, candidates, linux::to_io};
 
 pub(super) async fn snapshot(handle: &Handle) -> io::Result<Snapshot> {
     let links = links(handle).await?;
@@ -78,22 +78,6 @@ pub(super) async fn best_route(
         }
     }
     Ok(first)
-}
-
-/// The routes of the main table that lead to the address, the best first.
-fn candidates<'a>(snapshot: &'a Snapshot, to: IpAddr, excluding: &[&str]) -> Vec<&'a Route> {
-    let usable = |index: u32| {
-        snapshot
-            .link(index)
-            .is_some_and(|link| link.up && link.carrier && !excluding.contains(&link.name.as_str()))
-    };
-    let mut routes: Vec<_> = snapshot
-        .routes
-        .iter()
-        .filter(|route| route.destination.contains(to) && usable(route.link))
-        .collect();
-    routes.sort_by_key(|route| (std::cmp::Reverse(route.destination.length()), route.metric));
-    routes
 }
 
 /// What the kernel answers to "how would you send this".

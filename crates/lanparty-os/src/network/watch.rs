@@ -15,26 +15,16 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::NetworkChange;
+use super::{
+    NetworkChange,
+    settle::{QUIET, Settle},
+};
 use crate::syscall;
-
-/// Silence that ends a change.
-const QUIET: Duration = Duration::from_millis(200);
-/// A change that does not end is reported after this: a second of the three that a session may take to be back.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A stream of changes.
 pub struct Watch {
     fd: AsyncFd<OwnedFd>,
-    quiet: Duration,
-    pending: Option<Pending>,
-}
-
-/// Kept between calls, so that a cancelled one loses nothing.
-struct Pending {
-    change: NetworkChange,
-    due: Instant,
-    latest: Instant,
+    settle: Settle,
 }
 
 impl Watch {
@@ -58,8 +48,7 @@ impl Watch {
     fn with_quiet(quiet: Duration) -> io::Result<Watch> {
         Ok(Watch {
             fd: syscall::register(open()?)?,
-            quiet,
-            pending: None,
+            settle: Settle::new(quiet),
         })
     }
 
@@ -69,15 +58,10 @@ impl Watch {
     /// When the socket fails, which is not expected.
     pub async fn changed(&mut self) -> io::Result<NetworkChange> {
         loop {
-            let due = self
-                .pending
-                .as_ref()
-                .map(|pending| pending.due.min(pending.latest));
-            if due.is_some_and(|due| due <= Instant::now())
-                && let Some(pending) = self.pending.take()
-            {
-                return Ok(pending.change);
+            if let Some(change) = self.settle.poll(Instant::now()) {
+                return Ok(change);
             }
+            let due = self.settle.due();
             // Without a change there is nothing to be due; the arm below is then off.
             let wake = due.unwrap_or_else(Instant::now);
             tokio::select! {
@@ -85,7 +69,7 @@ impl Watch {
                 guard = syscall::readable(&self.fd) => {
                     let mut guard = guard?;
                     match receive(self.fd.get_ref()) {
-                        Ok(change) => note(&mut self.pending, change, self.quiet),
+                        Ok(change) => self.settle.note(Instant::now(), change),
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
                         Err(error) => return Err(error),
                     }
@@ -93,22 +77,6 @@ impl Watch {
             }
         }
     }
-}
-
-fn note(pending: &mut Option<Pending>, change: NetworkChange, quiet: Duration) {
-    if change == NetworkChange::default() {
-        return;
-    }
-    let now = Instant::now();
-    let pending = pending.get_or_insert(Pending {
-        change,
-        due: now,
-        latest: now + PATIENCE,
-    });
-    pending.change.links |= change.links;
-    pending.change.addresses |= change.addresses;
-    pending.change.routes |= change.routes;
-    pending.due = now + quiet;
 }
 
 fn open() -> io::Result<OwnedFd> {

@@ -11,28 +11,7 @@ use std::{
 use lanparty_wire::host::Prefix;
 use serde::{Deserialize, Serialize};
 
-/// What happened to the TAP's address.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum DhcpEvent {
-    /// There is an address, perhaps another one than before.
-    Bound(Lease),
-    /// The same address stays for longer.
-    Renewed(Lease),
-    /// The address must not be used any longer. Also said once at the start.
-    Deconfig,
-    /// No server answered, or it refused; the client goes on asking.
-    NoLease,
-}
-
-/// What the party's server granted. Router and name servers are for the player to see, never to be used.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Lease {
-    pub address: Prefix,
-    pub seconds: u32,
-    pub server: Option<Ipv4Addr>,
-    pub routers: Vec<Ipv4Addr>,
-    pub dns: Vec<Ipv4Addr>,
-}
+use super::{DhcpEvent, Lease};
 
 /// What the hook sends: the event's name, and those variables that we know.
 #[derive(Debug, Serialize, Deserialize)]
