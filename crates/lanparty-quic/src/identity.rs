@@ -145,12 +145,13 @@ impl std::fmt::Debug for Identity {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
+    #[cfg(unix)]
     #[test]
     fn an_identity_stays_and_only_its_owner_reads_it() {
+        use std::os::unix::fs::PermissionsExt;
+
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state/identity.pem");
         let first = Identity::load_or_create(&path).unwrap();

@@ -75,17 +75,19 @@ mod always {
 
     use tokio::io::Interest;
 
+    /// The runtime's socket, and a second handle of the same that is read and written.
     #[derive(Debug)]
-    pub(crate) struct Readiness(tokio::net::UdpSocket);
+    pub(crate) struct Readiness(tokio::net::UdpSocket, UdpSocket);
 
     impl Readiness {
         pub(crate) fn of(socket: UdpSocket) -> io::Result<Readiness> {
             socket.set_nonblocking(true)?;
-            tokio::net::UdpSocket::from_std(socket).map(Readiness)
+            let again = socket.try_clone()?;
+            Ok(Readiness(tokio::net::UdpSocket::from_std(socket)?, again))
         }
 
-        pub(crate) fn socket(&self) -> &tokio::net::UdpSocket {
-            &self.0
+        pub(crate) fn socket(&self) -> &UdpSocket {
+            &self.1
         }
 
         pub(crate) async fn readable(&self) {
@@ -96,18 +98,12 @@ mod always {
             let _ = self.0.writable().await;
         }
 
-        pub(crate) fn try_read(
-            &self,
-            read: impl FnOnce(&tokio::net::UdpSocket) -> io::Result<()>,
-        ) -> io::Result<()> {
-            self.0.try_io(Interest::READABLE, || read(&self.0))
+        pub(crate) fn try_read(&self, read: impl FnOnce(&UdpSocket) -> io::Result<()>) -> io::Result<()> {
+            self.0.try_io(Interest::READABLE, || read(&self.1))
         }
 
-        pub(crate) fn try_write(
-            &self,
-            write: impl FnOnce(&tokio::net::UdpSocket) -> io::Result<()>,
-        ) -> io::Result<()> {
-            self.0.try_io(Interest::WRITABLE, || write(&self.0))
+        pub(crate) fn try_write(&self, write: impl FnOnce(&UdpSocket) -> io::Result<()>) -> io::Result<()> {
+            self.0.try_io(Interest::WRITABLE, || write(&self.1))
         }
     }
 }

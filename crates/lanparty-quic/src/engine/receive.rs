@@ -18,7 +18,7 @@ impl Engine {
             self.previous = Some(previous);
         }
         let trains = self.receiver.receive(&self.socket);
-        self.unread = Receiver::was_full(trains);
+        self.unread = Receiver::was_full(&self.socket, trains);
         self.handle_trains(now, trains, traffic);
         if trains > 0 {
             self.previous = None;

@@ -1,8 +1,9 @@
-//! A UDP socket with batches: GSO out, `recvmmsg` and GRO in, as far as the platform has them.
+//! A UDP socket with batches: GSO out, `recvmmsg` and GRO in, as far as the platform has them; on one that refuses what they need,
+//! packet by packet.
 
 use std::{
     io::{self, IoSliceMut},
-    net::SocketAddr,
+    net::{SocketAddr, UdpSocket},
     str::FromStr,
 };
 
@@ -51,8 +52,80 @@ pub struct UnknownOffload;
 #[derive(Debug)]
 pub(crate) struct Socket {
     io: Readiness,
-    state: UdpSocketState,
+    exchange: Exchange,
     segments: usize,
+}
+
+/// How packets pass between us and the system.
+#[derive(Debug)]
+enum Exchange {
+    Batched(UdpSocketState),
+    /// One by one, without marks of congestion and without our own address; they may be cut on their way.
+    Plain,
+}
+
+/// What Winsock says of options that it does not know (WSAENOPROTOOPT, WSAEOPNOTSUPP), as Wine has to of those for batches. No Unix
+/// has errors of these numbers.
+const REFUSED: [i32; 2] = [10042, 10045];
+
+impl Exchange {
+    fn over(socket: &UdpSocket) -> io::Result<Exchange> {
+        match UdpSocketState::new(socket.into()) {
+            Ok(state) => Ok(Exchange::Batched(state)),
+            Err(error) if error.raw_os_error().is_some_and(|code| REFUSED.contains(&code)) => {
+                tracing::warn!(%error, "this system has no batches of UDP packets; they are sent and received one by one, which is slower");
+                Ok(Exchange::Plain)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn max_segments(&self) -> usize {
+        match self {
+            Exchange::Batched(state) => state.max_gso_segments(),
+            Exchange::Plain => 1,
+        }
+    }
+
+    fn may_fragment(&self) -> bool {
+        match self {
+            Exchange::Batched(state) => state.may_fragment(),
+            Exchange::Plain => true,
+        }
+    }
+
+    fn send(&self, socket: &UdpSocket, transmit: &quinn_udp::Transmit<'_>) -> io::Result<()> {
+        match self {
+            Exchange::Batched(state) => state.try_send(socket.into(), transmit),
+            Exchange::Plain => socket.send_to(transmit.contents, transmit.destination).map(drop),
+        }
+    }
+
+    /// True if a call that receives fewer trains than it could has found no more.
+    fn tells_the_end(&self) -> bool {
+        match self {
+            Exchange::Batched(_) => cfg!(target_os = "linux"),
+            Exchange::Plain => false,
+        }
+    }
+
+    /// How many trains have come.
+    fn receive(
+        &self,
+        socket: &UdpSocket,
+        buffers: &mut [IoSliceMut<'_>; BUFFERS],
+        metas: &mut [RecvMeta; BUFFERS],
+    ) -> io::Result<usize> {
+        match self {
+            Exchange::Batched(state) => state.recv(socket.into(), buffers, metas),
+            Exchange::Plain => {
+                let (len, from) = socket.recv_from(&mut buffers[0])?;
+                metas[0] = RecvMeta::default();
+                (metas[0].len, metas[0].stride, metas[0].addr) = (len, len, from);
+                Ok(1)
+            }
+        }
+    }
 }
 
 /// The socket takes nothing more now.
@@ -61,19 +134,23 @@ pub(crate) struct Full;
 impl Socket {
     /// # Errors
     /// The socket cannot be used by the runtime.
-    pub(crate) fn new(socket: std::net::UdpSocket, offload: SegmentationOffload) -> io::Result<Socket> {
-        let state = UdpSocketState::new((&socket).into())?;
-        let segments = match offload {
-            SegmentationOffload::Off => 1,
-            SegmentationOffload::On => state.max_gso_segments(),
-            SegmentationOffload::Auto if gso::works() => state.max_gso_segments(),
-            SegmentationOffload::Auto => 1,
+    pub(crate) fn new(socket: UdpSocket, offload: SegmentationOffload) -> io::Result<Socket> {
+        let exchange = Exchange::over(&socket)?;
+        let segments = match (offload, exchange.max_segments()) {
+            (SegmentationOffload::Off, _) | (_, 1) => 1,
+            (SegmentationOffload::On, most) => most,
+            (SegmentationOffload::Auto, most) if gso::works() => most,
+            (SegmentationOffload::Auto, _) => 1,
         };
         if offload == SegmentationOffload::Off {
             receive_single(&socket)?;
         }
         let io = Readiness::of(socket)?;
-        Ok(Socket { io, state, segments })
+        Ok(Socket {
+            io,
+            exchange,
+            segments,
+        })
     }
 
     pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
@@ -82,13 +159,13 @@ impl Socket {
 
     /// False if packets may be cut on their way, so that larger ones prove nothing.
     pub(crate) fn finds_mtu(&self) -> bool {
-        !self.state.may_fragment()
+        !self.exchange.may_fragment()
     }
 
     /// How many packets of `size` bytes may leave in one train.
     pub(crate) fn max_segments(&self, size: u16) -> usize {
         self.segments
-            .min(self.state.max_gso_segments())
+            .min(self.exchange.max_segments())
             .min(LARGEST_TRAIN / usize::from(size).max(1))
             .max(1)
     }
@@ -137,14 +214,13 @@ impl Socket {
             segment_size,
             src_ip: transmit.src_ip,
         };
-        self.io
-            .try_write(|socket| self.state.try_send(socket.into(), &transmit))
+        self.io.try_write(|socket| self.exchange.send(socket, &transmit))
     }
 }
 
 /// Undoes that [`UdpSocketState`] lets the kernel join packets (UDP GRO).
 #[cfg(target_os = "linux")]
-fn receive_single(socket: &std::net::UdpSocket) -> io::Result<()> {
+fn receive_single(socket: &UdpSocket) -> io::Result<()> {
     use nix::sys::socket::{setsockopt, sockopt::UdpGroSegment};
     match setsockopt(socket, UdpGroSegment, &false) {
         // A kernel that does not know it joins none.
@@ -155,7 +231,7 @@ fn receive_single(socket: &std::net::UdpSocket) -> io::Result<()> {
 
 /// No other system joins packets without being asked.
 #[cfg(not(target_os = "linux"))]
-fn receive_single(_: &std::net::UdpSocket) -> io::Result<()> {
+fn receive_single(_: &UdpSocket) -> io::Result<()> {
     Ok(())
 }
 
@@ -180,8 +256,8 @@ impl Receiver {
             std::array::from_fn(|_| chunks.next().unwrap_or_else(|| IoSliceMut::new(&mut [])));
         let mut trains = 0;
         let received = socket.io.try_read(|io| {
-            trains = socket.state.recv(io.into(), &mut slices, &mut self.metas)?;
-            if cfg!(target_os = "linux") && trains < BUFFERS {
+            trains = socket.exchange.receive(io, &mut slices, &mut self.metas)?;
+            if socket.exchange.tells_the_end() && trains < BUFFERS {
                 // The kernel has just found no more; to say so here saves the call that would find it again.
                 return Err(io::ErrorKind::WouldBlock.into());
             }
@@ -198,8 +274,8 @@ impl Receiver {
     }
 
     /// True if there may be more than the last call has received.
-    pub(crate) fn was_full(trains: usize) -> bool {
-        trains == BUFFERS || (cfg!(not(target_os = "linux")) && trains > 0)
+    pub(crate) fn was_full(socket: &Socket, trains: usize) -> bool {
+        trains == BUFFERS || (!socket.exchange.tells_the_end() && trains > 0)
     }
 
     /// The train at `index` of the last call.
@@ -214,6 +290,49 @@ pub(crate) fn proto_ecn(ecn: EcnCodepoint) -> quinn_proto::EcnCodepoint {
         EcnCodepoint::Ect0 => quinn_proto::EcnCodepoint::Ect0,
         EcnCodepoint::Ect1 => quinn_proto::EcnCodepoint::Ect1,
         EcnCodepoint::Ce => quinn_proto::EcnCodepoint::Ce,
+    }
+}
+
+#[cfg(test)]
+mod plain_tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn without_batches_packets_leave_and_come_all_the_same() {
+        let open = || {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            Socket {
+                io: Readiness::of(socket).unwrap(),
+                exchange: Exchange::Plain,
+                segments: 1,
+            }
+        };
+        let (here, there) = (open(), open());
+        let transmit = Transmit {
+            destination: there.local_address().unwrap(),
+            ecn: None,
+            size: 4,
+            segment_size: None,
+            src_ip: None,
+        };
+        for text in [b"one.", b"two."] {
+            // A runtime may not know yet that there is room.
+            while here.send(&transmit, text).is_err() {
+                here.writable().await;
+            }
+        }
+        let mut receiver = Receiver::new();
+        for text in [b"one.", b"two."] {
+            let mut trains = 0;
+            while trains == 0 {
+                there.readable().await;
+                trains = receiver.receive(&there);
+            }
+            assert!(Receiver::was_full(&there, trains), "there may be more");
+            let (meta, bytes) = receiver.train(0);
+            assert_eq!((meta.addr, bytes), (here.local_address().unwrap(), &text[..]));
+        }
+        assert_eq!((receiver.receive(&there), there.max_segments(1200)), (0, 1));
     }
 }
 
