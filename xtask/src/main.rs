@@ -16,6 +16,7 @@ mod lab;
 mod setup;
 mod step;
 mod test;
+mod windows;
 
 #[derive(Parser)]
 #[command(

@@ -34,6 +34,13 @@ const BENCH: [Part; 4] = [
     ("/usr/sbin/ethtool", "ethtool"),
 ];
 
+/// What builds and runs the Windows client.
+const WINDOWS: [Part; 3] = [
+    ("/usr/bin/x86_64-w64-mingw32-gcc", "gcc-mingw-w64-x86-64"),
+    ("/usr/lib/wine/wine64", "wine64"),
+    ("/usr/bin/wine", "wine"),
+];
+
 /// Debian's mirrors and the road to them have bad moments.
 const TRIES: u32 = 3;
 
@@ -87,16 +94,25 @@ fn packages(parts: &[Part]) -> Result<()> {
     )
 }
 
+/// Makes sure that everything is there that builds and runs the Windows client.
+pub fn windows() -> Result<()> {
+    packages(&WINDOWS)?;
+    target("x86_64-pc-windows-gnu")
+}
+
 /// Makes sure that Rust can build for a target without an operating system.
 pub fn wasm_target() -> Result<()> {
-    const TARGET: &str = "wasm32-unknown-unknown";
+    target("wasm32-unknown-unknown")
+}
+
+fn target(name: &str) -> Result<()> {
     let installed = Command::new("rustc")
-        .args(["--print", "target-libdir", "--target", TARGET])
+        .args(["--print", "target-libdir", "--target", name])
         .output();
     if installed.is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).exists()) {
         return Ok(());
     }
-    with_retries(|| run(Command::new("rustup").args(["target", "add", TARGET])))
+    with_retries(|| run(Command::new("rustup").args(["target", "add", name])))
 }
 
 /// Makes sure that cargo-deny is there. Building it takes minutes, once for each machine.

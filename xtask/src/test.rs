@@ -8,6 +8,7 @@ use clap::Args;
 use crate::{
     binaries, demo, deps, setup,
     step::{Steps, cargo, root, run as run_command},
+    windows,
 };
 
 #[derive(Args)]
@@ -37,6 +38,9 @@ pub fn run(options: &Options) -> Result<()> {
         checks(&mut steps, options.quick);
     }
     unit_tests(&mut steps, filter);
+    if !options.quick {
+        windows::steps(&mut steps, filter);
+    }
     if filter.is_none() && !options.quick {
         steps.check("licences, sources and bans (cargo deny)", deny);
     }
