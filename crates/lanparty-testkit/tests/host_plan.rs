@@ -1,6 +1,8 @@
 //! Plans for Windows hosts, applied by the transaction to a host in memory: whatever fails and whenever the process ends, undoing
 //! brings back the very host that was there before.
 
+#![allow(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
+
 use std::{cell::RefCell, rc::Rc};
 
 use lanparty_core::host::windows::{Goal, Trouble, plan, verify};

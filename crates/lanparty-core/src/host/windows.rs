@@ -181,7 +181,7 @@ fn is_neighbour(snapshot: &Snapshot, route: &Route) -> bool {
 }
 
 /// The route that the system takes, of those by connected interfaces: the longest prefix, then the lowest sum of both metrics.
-fn best_route<'a>(snapshot: &'a Snapshot, to: IpAddr, allowed: impl Fn(&Route) -> bool) -> Option<&'a Route> {
+fn best_route(snapshot: &Snapshot, to: IpAddr, allowed: impl Fn(&Route) -> bool) -> Option<&Route> {
     let is_connected = |route: &Route| {
         snapshot
             .link(route.link)
