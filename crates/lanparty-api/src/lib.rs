@@ -6,14 +6,19 @@
 //! on them.
 
 pub mod cli;
+pub mod desk;
+pub mod diagnostics;
 pub mod doctor;
 mod drop_log;
 pub mod local;
+pub mod order;
 pub mod render;
 pub mod status;
 pub mod story;
 
+pub use desk::Desk;
 pub use drop_log::{DropLog, DropNotice};
-pub use local::{Command, query, query_discovery, serve_endpoint, serve_status, socket_path};
+pub use local::{query, query_discovery, serve_endpoint, serve_status, socket_path};
+pub use order::{Answer, Command};
 pub use status::{Program, Status};
 pub use story::{Line, Storyteller, story};

@@ -3,29 +3,35 @@
 //! It lies in the state dir (on Windows it is a named pipe with the state dir's name), for its owner only, so that several instances
 //! live on one machine and nobody else can ask. Over it
 //! travel single lines of JSON: a versioned [`Command`] to the process, an answer back. A command that the process does
-//! not know is answered with a refusal, so later surfaces add commands without breaking older programs.
+//! not know is answered with a refusal, so later surfaces add commands without breaking older programs. What can be asked is in
+//! [`order`](crate::order), who answers in [`desk`](crate::desk).
 
+mod ask;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
 mod windows;
 
 use std::{
-    future::Future,
     io,
     path::{Path, PathBuf},
-    pin::Pin,
     sync::Arc,
     time::Duration,
 };
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, split},
+    io::{
+        AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, Lines,
+        split,
+    },
     sync::{Semaphore, watch},
     task::JoinHandle,
     time::timeout,
+};
+
+pub use ask::{
+    Following, LocalError, command, follow, order, query, query_diagnostics, query_discovery, unexpected,
 };
 
 #[cfg(unix)]
@@ -33,48 +39,20 @@ use unix as imp;
 #[cfg(windows)]
 use windows as imp;
 
-use crate::status::{Program, STATUS_VERSION, Status};
+use crate::{
+    desk::{self, Desk, DiscoveryFile, Onlooker},
+    order::{Answer, Command},
+    status::{Program, Status},
+};
 
 /// Questions at the same time: a person, a dashboard and a few scripts. Others wait to be accepted.
 const MAX_CLIENTS: usize = 16;
 /// Bytes that one client may send; a command is far shorter.
 const MAX_QUESTION: u64 = 64 * 1024;
-/// Bytes of an answer that are read. A relay with a thousand members needs under one MiB.
-const MAX_ANSWER: u64 = 64 * 1024 * 1024;
-/// How long a client may take between two questions, and a process to answer.
+/// How long a client may take between two questions, and a process to read one.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// What a process is asked.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(tag = "command", rename_all = "snake_case")]
-pub enum Command {
-    /// Its [`Status`].
-    Status,
-    /// The last minute of discovery frames, as a pcapng file.
-    Discovery,
-    /// A command of a later version.
-    #[serde(other)]
-    Unknown,
-}
-
-/// What comes back.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(tag = "answer", rename_all = "snake_case")]
-enum Answer {
-    Status {
-        status: Box<Status>,
-    },
-    /// In base64.
-    Discovery {
-        file: String,
-    },
-    Refused {
-        reason: String,
-    },
-}
-
-/// Where a process has the file that [`Command::Discovery`] asks for; nothing if it is about to end.
-pub type DiscoveryFile = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Option<Vec<u8>>> + Send>> + Send + Sync>;
+/// Between two lines to one who watches.
+const REST: Duration = Duration::from_millis(50);
 
 #[derive(Serialize, Deserialize)]
 struct Request {
@@ -83,27 +61,14 @@ struct Request {
     command: Command,
 }
 
-/// Why a socket cannot be served or asked.
-#[derive(Debug, thiserror::Error)]
-pub enum LocalError {
-    #[error("could not open the status socket {}", path.display())]
-    Serve { path: PathBuf, source: io::Error },
-    #[error("nothing is running that answers at {}", path.display())]
-    NotRunning { path: PathBuf, source: io::Error },
-    #[error("could not ask at {}", path.display())]
-    Ask { path: PathBuf, source: io::Error },
-    #[error("the answer at {} was not understood", path.display())]
-    Answer {
-        path: PathBuf,
-        source: serde_json::Error,
-    },
-    #[error("the process at {} refused: {reason}", path.display())]
-    Refused { path: PathBuf, reason: String },
-}
-
 /// Where an instance of `program` with this state dir listens.
 pub fn socket_path(state_dir: &Path, program: Program) -> PathBuf {
     state_dir.join(program.name()).with_extension("sock")
+}
+
+/// Where the client's service of this machine is spoken to by those who have no rights of their own.
+pub fn service_path() -> PathBuf {
+    PathBuf::from(imp::SERVICE)
 }
 
 /// A socket that is being served; it disappears when this is dropped.
@@ -128,10 +93,11 @@ impl Drop for StatusServer {
 pub fn serve_status(path: &Path, status: watch::Receiver<Status>) -> Result<StatusServer, LocalError> {
     serve(
         path,
-        Source {
+        Audience::Owner,
+        Arc::new(Onlooker {
             status,
             discovery: None,
-        },
+        }),
     )
 }
 
@@ -145,36 +111,42 @@ pub fn serve_endpoint(
     discovery: DiscoveryFile,
 ) -> Result<StatusServer, LocalError> {
     let discovery = Some(discovery);
-    serve(path, Source { status, discovery })
+    serve(path, Audience::Owner, Arc::new(Onlooker { status, discovery }))
 }
 
-/// What there is to answer.
-#[derive(Clone)]
-struct Source {
-    status: watch::Receiver<Status>,
-    discovery: Option<DiscoveryFile>,
+/// Who may ask and order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Audience {
+    /// Whoever the process runs as.
+    Owner,
+    /// Also the players of this machine: the group that the socket's directory gives it.
+    Players,
 }
 
-fn serve(path: &Path, source: Source) -> Result<StatusServer, LocalError> {
-    let listener = imp::Listener::bind(path, MAX_CLIENTS).map_err(|source| LocalError::Serve {
+/// Answers at `path` as `desk` says. Needs a tokio runtime.
+///
+/// # Errors
+/// The socket cannot be made.
+pub fn serve(path: &Path, audience: Audience, desk: Arc<dyn Desk>) -> Result<StatusServer, LocalError> {
+    let listener = imp::Listener::bind(path, MAX_CLIENTS, audience).map_err(|source| LocalError::Serve {
         path: path.to_owned(),
         source,
     })?;
-    let task = tokio::spawn(accept(listener, source));
+    let task = tokio::spawn(accept(listener, desk));
     Ok(StatusServer {
         path: path.to_owned(),
         task,
     })
 }
 
-async fn accept(mut listener: imp::Listener, source: Source) {
+async fn accept(mut listener: imp::Listener, desk: Arc<dyn Desk>) {
     let slots = Arc::new(Semaphore::new(MAX_CLIENTS));
     while let Ok(slot) = slots.clone().acquire_owned().await {
         match listener.accept().await {
             Ok(stream) => {
-                let source = source.clone();
+                let desk = desk.clone();
                 tokio::spawn(async move {
-                    if let Err(error) = converse(stream, source).await {
+                    if let Err(error) = converse(stream, &*desk).await {
                         tracing::debug!(%error, "a status client went away");
                     }
                     drop(slot);
@@ -189,119 +161,56 @@ async fn accept(mut listener: imp::Listener, source: Source) {
     }
 }
 
-async fn converse(stream: impl AsyncRead + AsyncWrite, source: Source) -> io::Result<()> {
+async fn converse(stream: impl AsyncRead + AsyncWrite, desk: &dyn Desk) -> io::Result<()> {
     let (read, mut write) = split(stream);
     let mut lines = BufReader::new(read.take(MAX_QUESTION)).lines();
     while let Some(line) = timeout(PATIENCE, lines.next_line()).await?? {
-        let answer = answer(&line, &source).await;
-        let mut bytes = serde_json::to_vec(&answer)?;
-        bytes.push(b'\n');
-        timeout(PATIENCE, write.write_all(&bytes)).await??;
+        let answer = match serde_json::from_str::<Request>(&line) {
+            Err(error) => Answer::refused(format!("the request was not understood: {error}")),
+            Ok(Request { version, command }) => match command {
+                Command::Watch => return stream_status(&mut lines, &mut write, desk.status()).await,
+                Command::Status => current(&mut desk.status()),
+                Command::Unknown => desk::unknown(version),
+                command => desk.answer(command).await,
+            },
+        };
+        tell(&mut write, &answer).await?;
     }
     Ok(())
 }
 
-async fn answer(line: &str, source: &Source) -> Answer {
-    let refuse = |reason: String| Answer::Refused { reason };
-    match serde_json::from_str::<Request>(line) {
-        Err(error) => refuse(format!("the request was not understood: {error}")),
-        Ok(Request {
-            command: Command::Status,
-            ..
-        }) => Answer::Status {
-            status: Box::new(source.status.borrow().clone()),
-        },
-        Ok(Request {
-            command: Command::Discovery,
-            ..
-        }) => match &source.discovery {
-            None => refuse("this program remembers no frames".to_owned()),
-            Some(discovery) => match discovery().await {
-                Some(file) => Answer::Discovery {
-                    file: BASE64_STANDARD.encode(file),
-                },
-                None => refuse("it is about to end".to_owned()),
+/// Tells the status now and whenever it changes, until the asker goes away. Whoever reads slowly misses what was in between.
+async fn stream_status(
+    lines: &mut Lines<impl AsyncBufRead + Unpin>,
+    write: &mut (impl AsyncWrite + Unpin),
+    mut status: watch::Receiver<Status>,
+) -> io::Result<()> {
+    loop {
+        let answer = current(&mut status);
+        tell(write, &answer).await?;
+        tokio::time::sleep(REST).await;
+        tokio::select! {
+            changed = status.changed() => if changed.is_err() {
+                return Ok(());
             },
-        },
-        Ok(Request {
-            command: Command::Unknown,
-            version,
-        }) => refuse(format!(
-            "the running program does not know this command (it speaks version {STATUS_VERSION}, the request is of version {version})"
-        )),
+            // Nothing more is asked on this connection.
+            line = lines.next_line() => if line?.is_none() {
+                return Ok(());
+            },
+        }
     }
 }
 
-/// Asks the instance at `path` for its status.
-///
-/// # Errors
-/// [`LocalError::NotRunning`] if nobody listens there, and others that say what went wrong.
-pub async fn query(path: &Path) -> Result<Status, LocalError> {
-    match put(path, Command::Status).await? {
-        Answer::Status { status } => Ok(*status),
-        other => Err(unexpected(path, other)),
+fn current(status: &mut watch::Receiver<Status>) -> Answer {
+    Answer::Status {
+        status: Box::new(status.borrow_and_update().clone()),
     }
 }
 
-/// Asks the instance at `path` for the last minute of its discovery frames, as a pcapng file.
-///
-/// # Errors
-/// As [`query`]; [`LocalError::Refused`] also from a program that remembers no frames.
-pub async fn query_discovery(path: &Path) -> Result<Vec<u8>, LocalError> {
-    match put(path, Command::Discovery).await? {
-        Answer::Discovery { file } => BASE64_STANDARD.decode(file).map_err(|error| LocalError::Answer {
-            path: path.to_owned(),
-            source: serde::de::Error::custom(error),
-        }),
-        other => Err(unexpected(path, other)),
-    }
-}
-
-fn unexpected(path: &Path, answer: Answer) -> LocalError {
-    let reason = match answer {
-        Answer::Refused { reason } => reason,
-        Answer::Status { .. } | Answer::Discovery { .. } => "it answered something else".to_owned(),
-    };
-    LocalError::Refused {
-        path: path.to_owned(),
-        reason,
-    }
-}
-
-async fn put(path: &Path, command: Command) -> Result<Answer, LocalError> {
-    let request = Request {
-        version: STATUS_VERSION,
-        command,
-    };
-    let line = ask(path, &request).await.map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => LocalError::NotRunning {
-            path: path.to_owned(),
-            source,
-        },
-        _ => LocalError::Ask {
-            path: path.to_owned(),
-            source,
-        },
-    })?;
-    serde_json::from_str(&line).map_err(|source| LocalError::Answer {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-async fn ask(path: &Path, request: &Request) -> io::Result<String> {
-    let (read, mut write) = split(timeout(PATIENCE, imp::connect(path)).await??);
-    let mut bytes = serde_json::to_vec(request)?;
+async fn tell(write: &mut (impl AsyncWrite + Unpin), answer: &Answer) -> io::Result<()> {
+    let mut bytes = serde_json::to_vec(answer)?;
     bytes.push(b'\n');
-    write.write_all(&bytes).await?;
-    let mut line = String::new();
-    let mut reader = BufReader::new(read.take(MAX_ANSWER));
-    timeout(PATIENCE, reader.read_line(&mut line)).await??;
-    if line.ends_with('\n') {
-        Ok(line)
-    } else {
-        Err(io::ErrorKind::UnexpectedEof.into())
-    }
+    timeout(PATIENCE, write.write_all(&bytes)).await?
 }
 
 #[cfg(test)]
@@ -359,6 +268,40 @@ mod tests {
             let line = lines.next_line().await.unwrap().unwrap();
             assert!(line.contains(expected), "{line}");
         }
+    }
+
+    #[tokio::test]
+    async fn who_follows_sees_the_newest_status_and_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = socket_path(dir.path(), Program::Client);
+        let (sender, receiver) = watch::channel(Status::new(Program::Client));
+        let server = serve_status(&path, receiver).unwrap();
+        let mut both = [follow(&path).await.unwrap(), follow(&path).await.unwrap()];
+        for following in &mut both {
+            assert_eq!(following.next().await.unwrap().unwrap().problem, None);
+        }
+        sender.send_modify(|status| status.problem = Some("rain".into()));
+        for following in &mut both {
+            let problem = following.next().await.unwrap().unwrap().problem;
+            assert_eq!(problem.as_deref(), Some("rain"));
+        }
+        // The last who could change it has gone.
+        drop((sender, server));
+        for following in &mut both {
+            assert_eq!(following.next().await.unwrap(), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_program_for_one_room_takes_no_orders() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = socket_path(dir.path(), Program::Client);
+        let (_sender, receiver) = watch::channel(Status::new(Program::Client));
+        let _server = serve_status(&path, receiver).unwrap();
+        let refused = command(&path, Command::Disconnect).await;
+        assert!(
+            matches!(refused, Err(LocalError::Refused { reason, .. }) if reason.contains("takes no orders"))
+        );
     }
 
     #[tokio::test]

@@ -16,6 +16,8 @@ use lanparty_wire::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::order::ServiceStatus;
+
 pub use relay::{Handshakes, RelayStatus, RoomStatus, Sockets};
 
 /// Counts incompatible changes of [`Status`].
@@ -70,6 +72,9 @@ pub struct Status {
     /// Of relays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay: Option<RelayStatus>,
+    /// Of a client that runs as a service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceStatus>,
 }
 
 impl Status {
@@ -86,6 +91,7 @@ impl Status {
             drops: DropCounters::default(),
             endpoint: None,
             relay: None,
+            service: None,
         }
     }
 }
@@ -173,6 +179,9 @@ pub struct EndpointStatus {
     pub on_duty: Option<bool>,
     #[serde(default)]
     pub broadcast: BroadcastFlow,
+    /// Frames since the start that hosts of the LAN sent to this member alone: they know it and answer.
+    #[serde(default)]
+    pub lan_answers: u64,
     /// The other members of the room.
     #[serde(default)]
     pub members: Vec<MemberStatus>,
@@ -210,6 +219,7 @@ impl EndpointStatus {
             port_fault: None,
             on_duty: None,
             broadcast: BroadcastFlow::default(),
+            lan_answers: 0,
             members: Vec::new(),
         }
     }

@@ -51,7 +51,7 @@ struct Inner {
 
 impl Adapter {
     /// Begins with what a crashed process left undone. Nothing is changed yet.
-    pub fn new(transaction: Transaction, tap: String, mac: Mac, mtu: u16) -> Adapter {
+    pub fn new(transaction: Transaction, tap: String, mac: Mac, mtu: u16, lan_games: bool) -> Adapter {
         let unmanaged = network_manager::leave_alone(&tap);
         let goal = Goal {
             tap,
@@ -59,6 +59,7 @@ impl Adapter {
             unmanaged,
             settings: Vec::new(),
             lease: None,
+            lan_games,
         };
         Adapter(Arc::new(Mutex::new(Inner {
             transaction,
@@ -99,6 +100,16 @@ impl Adapter {
     pub fn set_lease(&self, snapshot: &Snapshot, lease: Option<Prefix>) -> Result<(), AdapterError> {
         let mut inner = self.lock();
         inner.goal.lease = lease;
+        inner.reconcile(snapshot)
+    }
+
+    /// Whether broadcasts of games leave through the adapter.
+    ///
+    /// # Errors
+    /// The system refuses a change.
+    pub fn set_lan_games(&self, snapshot: &Snapshot, wanted: bool) -> Result<(), AdapterError> {
+        let mut inner = self.lock();
+        inner.goal.lan_games = wanted;
         inner.reconcile(snapshot)
     }
 

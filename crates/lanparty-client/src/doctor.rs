@@ -112,7 +112,8 @@ fn refuse(finding: Finding) -> Result<(), Failure> {
     })
 }
 
-fn machine(snapshot: &Snapshot, tap: &str) -> Vec<Finding> {
+/// What can be said of this machine without asking anybody.
+pub fn machine(snapshot: &Snapshot, tap: &str) -> Vec<Finding> {
     let has = held(&[Privilege::ConfigureNetwork, Privilege::RawFrames]);
     let missing: Vec<&str> = [
         (Privilege::ConfigureNetwork, "CAP_NET_ADMIN"),

@@ -9,7 +9,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use lanparty_api::cli::Failure;
+use lanparty_api::{Status, cli::Failure};
 use lanparty_core::admission::SavedMembership;
 use lanparty_node::{EndpointConfig, redeem, say};
 use lanparty_os::dirs::write_private;
@@ -17,6 +17,7 @@ use lanparty_wire::{
     Invite, InviteError, RelayAddress, RoomCode, RoomId, SealedRoom, ShortCode, ShortCodeError, UnixTime,
 };
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 /// As the player has named it.
 #[derive(Clone, Debug)]
@@ -84,7 +85,12 @@ struct Traded {
 ///
 /// # Errors
 /// The relay knows no such code, the host is away, or the words are not those of its code.
-pub async fn trade(config: EndpointConfig, code: ShortCode, state_dir: &Path) -> Result<Invite, Failure> {
+pub async fn trade(
+    config: EndpointConfig,
+    code: ShortCode,
+    state_dir: &Path,
+    status: &watch::Sender<Status>,
+) -> Result<Invite, Failure> {
     let kept = state_dir.join("short-code.json");
     if let Some(invite) = traded_before(&kept, &config, &code) {
         return Ok(invite);
@@ -99,6 +105,7 @@ pub async fn trade(config: EndpointConfig, code: ShortCode, state_dir: &Path) ->
         if told != problem {
             say(&format!("No connection yet, trying again: {problem}"));
             problem.clone_into(&mut told);
+            status.send_modify(|status| status.problem = Some(problem.to_owned()));
         }
     })
     .await?;

@@ -1,7 +1,8 @@
 //! The player's side: a network adapter whose cable leads to the party.
 //!
 //! It takes the player's wishes ([`settings`]), finds the room ([`entrance`]), keeps who he is ([`identity`]), changes this machine as little as possible and
-//! undoes it ([`adapter`]), and lives one evening ([`session`]) on the engine that the LAN gateway uses too. Sentences for the player
+//! undoes it ([`adapter`]), and lives one evening ([`session`]) on the engine that the LAN gateway uses too: at a terminal, or as a
+//! [`service`] that takes [`orders`] from windows and command lines. Sentences for the player
 //! go to standard output, logs to standard error.
 
 mod adapter;
@@ -10,10 +11,13 @@ mod entrance;
 mod failure;
 mod identity;
 mod lease;
+mod orders;
 mod outlook;
+mod service;
 mod session;
 mod settings;
 mod signals;
+mod stop;
 mod values;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -42,15 +46,15 @@ fn start() -> Result<(), Failure> {
     let state_dir = state_dir(&common)?;
     match command {
         Some(Verb::Status(arguments)) => {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = runtime.map_err(|error| Failure::new(cli::ExitCode::Unexpected, error))?;
-            runtime.block_on(cli::print_status(arguments, &state_dir, Program::Client))
+            let ask_service = common.state_dir.is_none();
+            orders::block_on(orders::status(arguments, &state_dir, ask_service))
         }
         Some(Verb::SaveDiscovery(arguments)) => {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = runtime.map_err(|error| Failure::new(cli::ExitCode::Unexpected, error))?;
-            runtime.block_on(cli::save_discovery(arguments, &state_dir, Program::Client))
+            orders::block_on(cli::save_discovery(arguments, &state_dir, Program::Client))
         }
+        Some(Verb::Connect(arguments)) => orders::block_on(orders::connect(*arguments)),
+        Some(Verb::Disconnect(arguments)) => orders::block_on(orders::disconnect(arguments)),
+        Some(Verb::Service(arguments)) => service::run(&arguments, &common, settings, &state_dir),
         Some(Verb::Doctor(arguments)) => doctor::run(*arguments, settings, &state_dir),
         None => session::run(&common, settings.complete()?, &state_dir),
     }

@@ -15,6 +15,8 @@ use serde::{Deserialize, Deserializer, de::Error};
 
 use crate::{
     entrance::{Door, ticket},
+    orders::ConnectArgs,
+    service::{ServiceArgs, SocketArgs},
     values::{InnerMtu, TapName, VirtualMac},
 };
 
@@ -37,6 +39,11 @@ Examples:
 
   See how the running client is doing:
     lanparty-client status
+
+  Leave that to a service, which is started once as root, and give it orders as a member of the group lanparty:
+    lanparty-client service
+    lanparty-client connect 'lanparty://relay.example.org/…#…'
+    lanparty-client disconnect
 
   See whether this machine and its line are fit for a party:
     lanparty-client doctor --relay relay.example.org
@@ -69,6 +76,12 @@ pub struct Arguments {
 pub enum Verb {
     /// Show the running client: relay, room, LAN gateway, address, frames, drops
     Status(StatusArgs),
+    /// Run as a service that owns adapter and tunnel, and takes orders from the window and from `connect`
+    Service(ServiceArgs),
+    /// Let the running service join a room, and say what comes of it
+    Connect(Box<ConnectArgs>),
+    /// Let the running service leave its room and put this machine back
+    Disconnect(SocketArgs),
     /// Save the last minute of discovery frames, to find out why a game does not appear
     SaveDiscovery(SaveDiscoveryArgs),
     /// Look at this machine and the way to the relay, and say what is wrong and what to do

@@ -33,6 +33,8 @@ pub struct Goal {
     pub settings: Vec<Change>,
     /// What the party's DHCP server gave us.
     pub lease: Option<Prefix>,
+    /// Whether broadcasts of games leave through the TAP, whatever network they are meant for.
+    pub lan_games: bool,
 }
 
 /// Every change that the goal needs, in the order in which it is applied.
@@ -55,7 +57,7 @@ pub fn plan(snapshot: &Snapshot, goal: &Goal) -> Vec<Change> {
         interface: tap.clone(),
         address,
     }));
-    if has_address(snapshot, goal) {
+    if goal.lan_games && has_address(snapshot, goal) {
         changes.extend(BROADCAST_ROUTES.map(|destination| Change::AddRoute {
             interface: tap.clone(),
             destination,

@@ -90,6 +90,7 @@ pub(crate) fn update(status: &mut Status, moment: Moment<'_>) {
         to_lan: counters.broadcast_out,
         from_lan: counters.broadcast_in_lan,
     };
+    endpoint.lan_answers = counters.unicast_in_lan;
     endpoint.members = members(moment.node, moment.broadcasts);
 }
 
@@ -130,6 +131,11 @@ fn members(node: &Node, broadcasts: &BTreeMap<MemberId, u64>) -> Vec<MemberStatu
             lan_link: member.lan_link,
             port_fault: node.port_fault(member.id),
             broadcasts_per_s: broadcasts.get(&member.id).copied().unwrap_or(0),
+            rtt_us: node
+                .gateway()
+                .filter(|gateway| gateway.id == member.id)
+                .and_then(|_| node.gateway_rtt())
+                .map(micros),
             drops: drops.clone(),
             ..MemberStatus::new(member.id, member.role)
         })

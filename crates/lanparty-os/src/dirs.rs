@@ -126,6 +126,19 @@ pub fn create_private(path: &Path) -> Result<(), DirError> {
     })
 }
 
+/// Makes a directory, if it is not there yet, that the members of a group of this machine can enter, and whose new files belong to that
+/// group. False if there is no such group: then the directory is ours alone.
+///
+/// # Errors
+/// What the system objects to.
+pub fn share_with_group(path: &Path, group: &str) -> Result<bool, DirError> {
+    imp::share_with_group(path, group).map_err(|source| DirError::Io {
+        attempt: "share",
+        path: path.to_owned(),
+        source,
+    })
+}
+
 /// Replaces a file by one with this content that only we can read. After a crash there is the old content or the new,
 /// never half of it.
 ///

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use lanparty_testkit::lab::{HostSnapshot, Lab, LabBuilder, Machine, Party, Process, TAP, Who};
+use lanparty_testkit::lab::{HostSnapshot, Lab, LabBuilder, Party, Process, TAP, Who, start_network_manager};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const PLAYER: Who = Who::Player(0);
@@ -66,34 +66,10 @@ fn what_outlives_a_killed_client_is_undone_by_the_next_start_before_anything_els
     same_as(&party, &before);
 }
 
-/// Stands for NetworkManager, which is found by its name and told by SIGHUP to read its configuration again. Its file of things
-/// left alone is a change that does not go with the TAP, as all the others do. A shell cannot trap what was ignored when it began,
-/// as SIGHUP is under `nohup`.
-fn start_network_manager(machine: &Machine) -> Process {
-    machine
-        .shell("mkdir -p /run/NetworkManager/conf.d; : > /run/reloads; cp /bin/bash /run/NetworkManager/NetworkManager")
-        .unwrap();
-    let script = "trap 'echo reload >> /run/reloads' HUP; echo ready; while :; do sleep 0.1; done";
-    let mut process = machine
-        .spawn(
-            "NetworkManager",
-            &[
-                "env",
-                "--default-signal=HUP",
-                "/run/NetworkManager/NetworkManager",
-                "-c",
-                script,
-            ],
-        )
-        .unwrap();
-    process.wait_for_log("ready", LIMIT).unwrap();
-    process
-}
-
 /// A running party, and what the hosts were before.
 fn running(builder: &LabBuilder) -> (Party, [HostSnapshot; 2], Process) {
     let mut party = Party::prepare(builder).unwrap();
-    let manager = start_network_manager(party.machine(PLAYER));
+    let manager = start_network_manager(party.machine(PLAYER)).unwrap();
     let before = [PLAYER, Who::Gateway].map(|who| HostSnapshot::take(party.machine(who)).unwrap());
     for who in party.everybody() {
         party.launch(who).unwrap();

@@ -40,6 +40,25 @@ impl ExitCode {
     pub const fn value(self) -> i32 {
         self as i32
     }
+
+    /// The code with this value; one of a later version is unexpected.
+    pub fn of_value(value: i32) -> ExitCode {
+        ExitCode::ALL
+            .into_iter()
+            .find(|code| code.value() == value)
+            .unwrap_or(ExitCode::Unexpected)
+    }
+
+    const ALL: [ExitCode; 8] = [
+        ExitCode::Ok,
+        ExitCode::Unexpected,
+        ExitCode::Usage,
+        ExitCode::Host,
+        ExitCode::Refused,
+        ExitCode::Trust,
+        ExitCode::AlreadyRunning,
+        ExitCode::NotRunning,
+    ];
 }
 
 impl From<ExitCode> for std::process::ExitCode {
@@ -76,22 +95,33 @@ impl Failure {
     pub fn code(&self) -> ExitCode {
         self.code
     }
-}
 
-impl fmt::Display for Failure {
-    /// The whole chain, a line for each cause, then the advice. A cause that its effect already quotes is left out.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    pub fn advice(&self) -> Option<&str> {
+        self.advice.as_deref()
+    }
+
+    /// The whole chain, a line for each cause. A cause that its effect already quotes is left out.
+    pub fn reason(&self) -> String {
         let mut said = self.error.to_string();
-        write!(f, "{said}")?;
+        let mut reason = said.clone();
         let mut cause = self.error.source();
         while let Some(error) = cause {
             let text = error.to_string();
             if !said.contains(&text) {
-                write!(f, "\n  because: {text}")?;
+                reason.push_str("\n  because: ");
+                reason.push_str(&text);
             }
             said = text;
             cause = error.source();
         }
+        reason
+    }
+}
+
+impl fmt::Display for Failure {
+    /// The reason, then the advice.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason())?;
         match &self.advice {
             Some(advice) => write!(f, "\n  what to do: {advice}"),
             None => Ok(()),
@@ -137,17 +167,7 @@ mod tests {
 
     #[test]
     fn the_help_lists_every_code() {
-        use ExitCode::*;
-        for code in [
-            Ok,
-            Unexpected,
-            Usage,
-            Host,
-            Refused,
-            Trust,
-            AlreadyRunning,
-            NotRunning,
-        ] {
+        for code in ExitCode::ALL {
             assert!(
                 EXIT_CODES_HELP.contains(&format!("\n  {}  ", code.value())),
                 "{code:?}"

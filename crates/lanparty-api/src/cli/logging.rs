@@ -1,10 +1,18 @@
 //! Where log lines go: standard error, as text for people or as JSON for machines. Standard output belongs to what the
 //! user asked for.
 
-use std::io::{self, IsTerminal};
+use std::{
+    collections::VecDeque,
+    io::{self, IsTerminal, Write},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use serde::Deserialize;
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+use tracing_subscriber::{
+    EnvFilter,
+    filter::LevelFilter,
+    fmt::writer::{BoxMakeWriter, MakeWriter, MakeWriterExt},
+};
 
 use super::{ExitCode, Failure};
 
@@ -24,6 +32,19 @@ pub enum LogFormat {
 /// # Errors
 /// Directives that are none, or a logger that is already there.
 pub fn init_logging(format: Option<LogFormat>, verbose: u8, base: LevelFilter) -> Result<(), Failure> {
+    init_logging_with(format, verbose, base, None)
+}
+
+/// Like [`init_logging`], and the newest lines are also kept in `tail`.
+///
+/// # Errors
+/// As [`init_logging`].
+pub fn init_logging_with(
+    format: Option<LogFormat>,
+    verbose: u8,
+    base: LevelFilter,
+    tail: Option<LogTail>,
+) -> Result<(), Failure> {
     let filter = match std::env::var("LANPARTY_LOG") {
         Ok(directives) if !directives.is_empty() => EnvFilter::try_new(&directives).map_err(|error| {
             Failure::new(ExitCode::Usage, error)
@@ -31,14 +52,17 @@ pub fn init_logging(format: Option<LogFormat>, verbose: u8, base: LevelFilter) -
         })?,
         Ok(_) | Err(_) => EnvFilter::new(directives(verbose, base)),
     };
+    // What is kept is read as text.
+    let colours = tail.is_none() && io::stderr().is_terminal();
+    let writer = match tail {
+        Some(tail) => BoxMakeWriter::new(io::stderr.and(tail)),
+        None => BoxMakeWriter::new(io::stderr),
+    };
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr);
+        .with_writer(writer);
     let started = match format.unwrap_or_default() {
-        LogFormat::Text => subscriber
-            .with_ansi(io::stderr().is_terminal())
-            .with_target(verbose > 0)
-            .try_init(),
+        LogFormat::Text => subscriber.with_ansi(colours).with_target(verbose > 0).try_init(),
         LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
     };
     started.map_err(|error| Failure::new(ExitCode::Unexpected, error))
@@ -66,9 +90,77 @@ fn directives(verbose: u8, base: LevelFilter) -> String {
     format!("{others}{ours}")
 }
 
+/// The newest lines of a log, for somebody who is asked for help later.
+#[derive(Clone, Debug, Default)]
+pub struct LogTail(Arc<Mutex<VecDeque<u8>>>);
+
+impl LogTail {
+    /// Bytes. An evening without trouble writes far less at a service's level.
+    const MOST: usize = 512 * 1024;
+
+    /// Adds a line that was said and not logged.
+    pub fn push(&self, line: &str) {
+        self.keep(line.as_bytes());
+        self.keep(b"\n");
+    }
+
+    /// Whole lines, oldest first.
+    pub fn text(&self) -> String {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = String::from_utf8_lossy(kept.make_contiguous()).into_owned();
+        if kept.len() < LogTail::MOST {
+            return text;
+        }
+        text.split_once('\n')
+            .map_or(String::new(), |(_, whole)| whole.to_owned())
+    }
+
+    fn keep(&self, bytes: &[u8]) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.extend(bytes);
+        let excess = kept.len().saturating_sub(LogTail::MOST);
+        kept.drain(..excess);
+    }
+}
+
+impl Write for LogTail {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.keep(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for LogTail {
+    type Writer = LogTail;
+
+    fn make_writer(&'a self) -> LogTail {
+        self.clone()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tail_keeps_the_newest_whole_lines() {
+        let tail = LogTail::default();
+        tail.push("first");
+        assert_eq!(tail.text(), "first\n");
+        let line = "x".repeat(99);
+        for _ in 0..LogTail::MOST / 100 + 1 {
+            tail.push(&line);
+        }
+        tail.push("last");
+        let text = tail.text();
+        assert!(text.len() <= LogTail::MOST);
+        assert!(text.ends_with("\nlast\n"));
+        assert!(text.starts_with(&format!("{line}\n")));
+    }
 
     #[test]
     fn each_v_logs_one_step_more_of_ours() {

@@ -21,9 +21,11 @@ use serde::Deserialize;
 pub use self::{
     doctor::DoctorArgs,
     exit::{EXIT_CODES_HELP, ExitCode, Failure, finish},
-    logging::{LogFormat, init_logging},
+    logging::{LogFormat, LogTail, init_logging, init_logging_with},
     settings::{Layer, SettingsError, load, parse_text},
-    status::{SaveDiscoveryArgs, StatusArgs, print_status, save_discovery, write_private},
+    status::{
+        SaveDiscoveryArgs, StatusArgs, explain, print_status, print_status_at, save_discovery, write_private,
+    },
 };
 
 /// The flags that every binary has. Flatten it into the parser; each works before and after a subcommand.

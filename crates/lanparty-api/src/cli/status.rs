@@ -27,9 +27,15 @@ pub struct StatusArgs {
 /// # Errors
 /// Nothing is running there, or its answer is not understood.
 pub async fn print_status(args: StatusArgs, state_dir: &Path, program: Program) -> Result<(), Failure> {
-    let status = query(&socket_path(state_dir, program))
-        .await
-        .map_err(|error| explain(error, program))?;
+    print_status_at(args, &socket_path(state_dir, program), program).await
+}
+
+/// Like [`print_status`], of the instance that answers at this socket.
+///
+/// # Errors
+/// As [`print_status`].
+pub async fn print_status_at(args: StatusArgs, socket: &Path, program: Program) -> Result<(), Failure> {
+    let status = query(socket).await.map_err(|error| explain(error, program))?;
     let shown = shown(&status, args.json)?;
     match io::stdout().write_all(shown.as_bytes()) {
         // Whoever read our output has read enough.
@@ -94,12 +100,18 @@ fn shown(status: &Status, json: bool) -> Result<String, Failure> {
     Ok(text)
 }
 
-fn explain(error: LocalError, program: Program) -> Failure {
+/// An error of a local socket with what to do.
+pub fn explain(error: LocalError, program: Program) -> Failure {
     let name = program.name();
     match error {
         LocalError::NotRunning { .. } => Failure::new(ExitCode::NotRunning, error).advise(format!(
             "start {name}, or give the --state-dir that it was started with"
         )),
+        LocalError::Refused {
+            reason,
+            advice: Some(advice),
+            ..
+        } => Failure::new(ExitCode::Refused, reason).advise(advice),
         LocalError::Answer { .. } | LocalError::Refused { .. } => Failure::new(ExitCode::Unexpected, error)
             .advise(format!(
                 "use the same version of {name} as the one that is running"

@@ -8,19 +8,28 @@ use std::{
 
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
+use super::Audience;
+
+/// Where systemd makes a directory for the service.
+pub(super) const SERVICE: &str = "/run/lanparty/service.sock";
+
 pub(super) struct Listener(UnixListener);
 
 impl Listener {
     /// The rights are set before anybody can connect. A socket that is there already is replaced. `waiting` is how many may wait to be
     /// accepted.
-    pub(super) fn bind(path: &Path, waiting: usize) -> io::Result<Listener> {
+    pub(super) fn bind(path: &Path, waiting: usize, audience: Audience) -> io::Result<Listener> {
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }
         let socket = UnixSocket::new_stream()?;
         socket.bind(Near::to(path)?.path())?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        let mode = match audience {
+            Audience::Owner => 0o600,
+            Audience::Players => 0o660,
+        };
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
         socket.listen(waiting as u32).map(Listener)
     }
 
@@ -92,10 +101,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_its_owner_may_ask() {
+    async fn only_its_owner_may_ask_unless_it_is_for_players() {
         let dir = tempfile::tempdir().unwrap();
         let path = socket_path(dir.path(), Program::Client);
-        let _listener = Listener::bind(&path, 1).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        for (audience, mode) in [(Audience::Owner, 0o600), (Audience::Players, 0o660)] {
+            let _listener = Listener::bind(&path, 1, audience).unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode);
+        }
     }
 }

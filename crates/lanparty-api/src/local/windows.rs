@@ -20,8 +20,14 @@ use interprocess::os::windows::{
 use tokio::net::windows::named_pipe::{ClientOptions, NamedPipeClient};
 use widestring::U16CString;
 
+use super::Audience;
+
 /// SDDL ([MS-DTYP] 2.5.1): inherited from nobody; everything for the system, for administrators and for who made it.
 const OWNER_ONLY: &str = "D:P(A;;GA;;;SY)(A;;GA;;;BA)(A;;GA;;;OW)";
+/// The same, and reading and writing for those who are logged on at this machine.
+const PLAYERS: &str = "D:P(A;;GA;;;SY)(A;;GA;;;BA)(A;;GA;;;OW)(A;;GRGW;;;IU)";
+/// Stands for the pipe of the client's service.
+pub(super) const SERVICE: &str = r"C:\ProgramData\lanparty\service.sock";
 /// A pipe's name has at most 256 characters, the prefix included.
 const LONGEST: usize = 200;
 /// ERROR_PIPE_BUSY: all instances have somebody, and the next one is being made.
@@ -31,8 +37,12 @@ const BUSY_PAUSE: Duration = Duration::from_millis(20);
 pub(super) struct Listener(PipeListener<pipe_mode::Bytes, pipe_mode::Bytes>);
 
 impl Listener {
-    pub(super) fn bind(path: &Path, _waiting: usize) -> io::Result<Listener> {
-        let rights = U16CString::from_str(OWNER_ONLY).map_err(io::Error::other)?;
+    pub(super) fn bind(path: &Path, _waiting: usize, audience: Audience) -> io::Result<Listener> {
+        let rights = match audience {
+            Audience::Owner => OWNER_ONLY,
+            Audience::Players => PLAYERS,
+        };
+        let rights = U16CString::from_str(rights).map_err(io::Error::other)?;
         let options = PipeListenerOptions::new()
             .path(pipe_name(path)?)
             .security_descriptor(Some(SecurityDescriptor::deserialize(&rights)?));

@@ -119,7 +119,7 @@ fn a_name_that_is_taken_is_refused_and_its_owner_unharmed() {
 
 fn adapter(state: &std::path::Path, mtu: u16) -> Adapter {
     let transaction = Transaction::open(state).unwrap();
-    Adapter::new(transaction, "party0".into(), Mac([2, 0, 0, 0, 0, 7]), mtu)
+    Adapter::new(transaction, "party0".into(), Mac([2, 0, 0, 0, 0, 7]), mtu, true)
 }
 
 async fn snapshot() -> Snapshot {

@@ -177,6 +177,7 @@ fn goal() -> Goal {
         unmanaged: Some(unmanaged),
         settings: vec![setting],
         lease: None,
+        lan_games: true,
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Counters {
     pub broadcast_out: u64,
     /// Broadcast and multicast frames from the LAN, among the frames in.
     pub broadcast_in_lan: u64,
+    /// Frames that hosts of the LAN sent to this member alone, among the frames in.
+    pub unicast_in_lan: u64,
     /// Broadcast and multicast frames from other players, among the frames in.
     pub broadcast_in_members: u64,
     /// TCP handshakes whose segment size was lowered to what fits one datagram.

@@ -265,10 +265,12 @@ impl<F: Forwarding> Node<F> {
         self.counters.frames_in += 1;
         self.note_activity();
         log::forwarded("in", Some(from), frame);
+        let is_of_lan = self.switch.gateway() == Some(from);
         if !is_group(frame) {
+            self.counters.unicast_in_lan += u64::from(is_of_lan);
             return;
         }
-        if self.switch.gateway() == Some(from) {
+        if is_of_lan {
             self.counters.broadcast_in_lan += 1;
             let news = self.broadcast.heard(now);
             self.tell_broadcast(news);

@@ -55,6 +55,17 @@ pub(super) fn make_private(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))
 }
 
+pub(super) fn share_with_group(path: &Path, group: &str) -> io::Result<bool> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let Some(group) = nix::unistd::Group::from_name(group)? else {
+        return Ok(false);
+    };
+    std::os::unix::fs::chown(path, None, Some(group.gid.as_raw()))?;
+    // Set-group-id: what is made in there belongs to the group.
+    fs::set_permissions(path, fs::Permissions::from_mode(0o2750))?;
+    Ok(true)
+}
+
 /// `None` if somebody else has it.
 pub(super) fn lock(path: &Path) -> io::Result<Option<File>> {
     let mut file = OpenOptions::new()

@@ -27,6 +27,7 @@ pub mod game;
 mod internet;
 pub mod junk;
 pub mod machine;
+mod network_manager;
 pub mod party;
 mod party_lan;
 pub mod probe;
@@ -43,6 +44,7 @@ pub use self::{
     frame::Frame,
     internet::{Internet, RELAY, RELAY_NAME, RELAY6, ROUTER, Site},
     machine::{Machine, Output},
+    network_manager::start_network_manager,
     party::{Party, ROOM, TAP, Who},
     party_lan::{DHCP_SERVER, DhcpOptions, GAME_SERVER, MEMBERSHIP, PREFIX6, PartyLan},
     process::Process,
