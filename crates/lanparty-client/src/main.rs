@@ -11,12 +11,14 @@ mod entrance;
 mod failure;
 mod identity;
 mod lease;
+mod mount;
 mod orders;
 mod outlook;
 mod service;
 mod session;
 mod settings;
 mod signals;
+mod station;
 mod stop;
 mod values;
 

@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer, de::Error};
 
 use crate::{
     entrance::{Door, ticket},
+    mount::AdapterKind,
     orders::ConnectArgs,
     service::{ServiceArgs, SocketArgs},
     values::{InnerMtu, TapName, VirtualMac},
@@ -121,6 +122,10 @@ pub struct Settings {
     #[arg(long, value_name = "BOOL", env = "LANPARTY_DHCP", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true)]
     pub dhcp: Option<bool>,
+    /// What games see: an adapter of this system, or none (a small host in memory that takes an address and answers pings, to try a room
+    /// without any rights) [default: system]
+    #[arg(long, value_name = "KIND", env = "LANPARTY_ADAPTER", value_enum)]
+    pub adapter: Option<AdapterKind>,
     /// The network adapter to create [default: lanparty0]
     #[arg(long, value_name = "NAME", env = "LANPARTY_TAP_NAME")]
     pub tap_name: Option<TapName>,
@@ -158,6 +163,7 @@ layer!(Settings {
     server_name,
     name,
     dhcp,
+    adapter,
     tap_name,
     virtual_mac,
     mtu,
@@ -178,6 +184,7 @@ pub struct Party {
     pub server_name: Option<String>,
     pub name: String,
     pub dhcp: bool,
+    pub adapter: AdapterKind,
     pub tap: String,
     pub virtual_mac: Option<Mac>,
     pub mtu: u16,
@@ -266,6 +273,7 @@ impl Settings {
             server_name: self.server_name,
             name: self.name.unwrap_or_default(),
             dhcp: self.dhcp.unwrap_or(false),
+            adapter: self.adapter.unwrap_or_default(),
             tap,
             virtual_mac: self.virtual_mac.map(|VirtualMac(mac)| mac),
             mtu: self.mtu.map_or(mtu::DEFAULT_MTU, |InnerMtu(mtu)| mtu),

@@ -27,7 +27,7 @@ use lanparty_node::{
     tell_story,
 };
 use lanparty_os::{
-    device::{DeviceError, tap::Tap},
+    device::DeviceError,
     dirs::StateDir,
     network::Network,
     privileges::{self, Privilege},
@@ -49,6 +49,7 @@ use crate::{
     failure::{adapter_failure, state_failure, transaction_failure, unexpected},
     identity::Install,
     lease::LeaseKeeper,
+    mount::{AdapterKind, Cable, Mount},
     session::player::Player,
     settings::Party,
     stop::Stop,
@@ -92,7 +93,9 @@ impl Begun {
 pub fn run(common: &CommonArgs, party: Party, state_dir: &Path) -> Result<(), Failure> {
     cli::init_logging(common.log_format, common.verbose, LevelFilter::WARN)?;
     let state = StateDir::open(state_dir).map_err(state_failure)?;
-    give_up_privileges(party.dhcp)?;
+    if party.adapter == AdapterKind::System {
+        give_up_privileges(party.dhcp)?;
+    }
     runtime()?.block_on(foreground(party, state.path()))
 }
 
@@ -189,13 +192,19 @@ pub async fn evening(party: Party, state_dir: &Path, mut stage: Stage) -> Result
         }
     };
     let lan_games = *stage.lan_games.borrow_and_update();
-    let adapter = Adapter::new(transaction, party.tap.clone(), mac, party.mtu, lan_games);
-    let tap = adapter.create().map_err(adapter_failure)?;
+    let adapter = match party.adapter {
+        AdapterKind::System => {
+            let name = party.tap.clone();
+            Mount::System(Adapter::new(transaction, name, mac, party.mtu, lan_games))
+        }
+        AdapterKind::Memory => Mount::in_memory(mac),
+    };
+    let cable = adapter.create().map_err(adapter_failure)?;
     let config = config(&entrance);
     let machine = Machine {
         adapter: adapter.clone(),
         network,
-        tap,
+        cable,
     };
     let outcome = play(&party, entrance, config, machine, state_dir, stage).await;
     let undone = block_in_place(|| adapter.close()).map_err(adapter_failure);
@@ -242,9 +251,9 @@ fn endpoint_config(
 
 /// The player's machine.
 struct Machine {
-    adapter: Adapter,
+    adapter: Mount,
     network: Network,
-    tap: Tap,
+    cable: Cable,
 }
 
 async fn play(
@@ -273,7 +282,7 @@ async fn play(
     let Machine {
         adapter,
         network,
-        tap,
+        cable,
     } = machine;
     let status = stage.status;
     status.send_modify(|status| {
@@ -284,7 +293,8 @@ async fn play(
     let recorder = recorder(party)?;
     let again = adapter.clone();
     let reopen = move || recreate(again.clone());
-    let (endpoint, handle) = endpoint(config, sealed, tap, reopen, status.clone()).map_err(Failure::from)?;
+    let (endpoint, handle) =
+        endpoint(config, sealed, cable, reopen, status.clone()).map_err(Failure::from)?;
     let remembered = handle.remembered();
     stage.begun.send_replace(Some(Begun { entrance, remembered }));
     let story = tokio::spawn(tell_story(status.subscribe()));
@@ -292,7 +302,8 @@ async fn play(
     let player = Player {
         tap: party.tap.clone(),
         mac,
-        goes_on_anyway: party.anyway,
+        // Where nothing of this machine leads into the room, no networks can overlap.
+        goes_on_anyway: party.anyway || party.adapter == AdapterKind::Memory,
         wants_dhcp: party.dhcp,
         is_sealed,
         state_dir: state_dir.to_owned(),
@@ -335,11 +346,11 @@ async fn end(mut running: JoinHandle<Result<(), EndpointError>>) -> Result<(), F
 }
 
 /// Somebody has removed the TAP; it comes back as it was.
-async fn recreate(adapter: Adapter) -> Result<Tap, DeviceError> {
+async fn recreate(adapter: Mount) -> Result<Cable, DeviceError> {
     loop {
         let again = adapter.clone();
         match tokio::task::spawn_blocking(move || again.create()).await {
-            Ok(Ok(tap)) => return Ok(tap),
+            Ok(Ok(cable)) => return Ok(cable),
             Ok(Err(error)) => {
                 tracing::warn!(error = %Failure::new(ExitCode::Host, error), "no new adapter yet")
             }

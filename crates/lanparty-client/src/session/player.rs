@@ -13,7 +13,7 @@ use lanparty_api::{
 use lanparty_core::node::Event;
 use lanparty_node::{EndpointEvent, EndpointHandle, say};
 use lanparty_os::{
-    dhcp::{DhcpClient, DhcpEvent, DhcpOptions},
+    dhcp::{DhcpEvent, DhcpOptions},
     network::{Network, Watch},
 };
 use lanparty_quic::TrustOutcome;
@@ -25,10 +25,11 @@ use tokio::{
 };
 
 use crate::{
-    adapter::{Adapter, AdapterError},
+    adapter::AdapterError,
     doctor::{self, Ear},
     failure::{dhcp_failure, unexpected},
     lease::LeaseKeeper,
+    mount::{Leases, Mount},
     outlook,
     stop::Stop,
 };
@@ -47,7 +48,7 @@ pub struct Player {
     pub wants_dhcp: bool,
     pub is_sealed: bool,
     pub state_dir: PathBuf,
-    pub adapter: Adapter,
+    pub adapter: Mount,
     pub network: Network,
     pub stop: Stop,
     /// Whether broadcasts of games leave through the adapter.
@@ -56,7 +57,7 @@ pub struct Player {
     pub status: watch::Sender<Status>,
     pub lease: LeaseKeeper,
     /// The client with the time of its start.
-    pub dhcp: Option<(DhcpClient, Instant)>,
+    pub dhcp: Option<(Leases, Instant)>,
     /// When the room was joined last.
     pub joined: Option<Instant>,
 }
@@ -175,7 +176,10 @@ impl Player {
             interface: self.tap.clone(),
             state_dir: self.state_dir.clone(),
         };
-        self.dhcp = Some((DhcpClient::start(&options).map_err(dhcp_failure)?, Instant::now()));
+        self.dhcp = Some((
+            self.adapter.leases(&options).map_err(dhcp_failure)?,
+            Instant::now(),
+        ));
         outlook::note_lease(&self.status, &self.lease);
         Ok(())
     }

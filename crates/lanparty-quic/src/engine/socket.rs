@@ -5,6 +5,7 @@ use std::{
     io::{self, IoSliceMut},
     net::{SocketAddr, UdpSocket},
     str::FromStr,
+    sync::Once,
 };
 
 use quinn_proto::Transmit;
@@ -73,7 +74,10 @@ impl Exchange {
         match UdpSocketState::new(socket.into()) {
             Ok(state) => Ok(Exchange::Batched(state)),
             Err(error) if error.raw_os_error().is_some_and(|code| REFUSED.contains(&code)) => {
-                tracing::warn!(%error, "this system has no batches of UDP packets; they are sent and received one by one, which is slower");
+                static ONCE: Once = Once::new();
+                ONCE.call_once(|| {
+                    tracing::warn!(%error, "this system has no batches of UDP packets; they are sent and received one by one, which is slower");
+                });
                 Ok(Exchange::Plain)
             }
             Err(error) => Err(error),
