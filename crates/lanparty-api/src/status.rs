@@ -4,6 +4,7 @@
 //! window, a test) reads the same words. Fields may be added; a field's meaning never changes under one
 //! [`STATUS_VERSION`]. Durations carry their unit in their name; times are seconds since the Unix epoch.
 
+mod interface;
 mod relay;
 
 use std::net::{IpAddr, SocketAddr};
@@ -12,12 +13,13 @@ use lanparty_wire::{
     AdmissionRefusal, DropCounters, Incarnation, Mac, MemberId, PeerId, PortFault, Profile, RelayAddress,
     RoomId,
     control::{Mode, Role, Stats},
-    host::{Prefix, Snapshot},
+    host::Prefix,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::order::ServiceStatus;
 
+pub use interface::InterfaceStatus;
 pub use relay::{Handshakes, RelayStatus, RoomStatus, Sockets};
 
 /// Counts incompatible changes of [`Status`].
@@ -271,68 +273,6 @@ impl RelayLink {
             trust: None,
             pin: None,
         }
-    }
-}
-
-/// A local interface that carries the room's frames.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct InterfaceStatus {
-    pub name: String,
-    /// The system's index (on Windows beside its LUID).
-    #[serde(default)]
-    pub index: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mac: Option<Mac>,
-    #[serde(default)]
-    pub mtu: u32,
-    /// Administratively up.
-    #[serde(default)]
-    pub up: bool,
-    /// A cable with somebody at its other end; on a TAP, the room is joined.
-    #[serde(default)]
-    pub carrier: bool,
-    #[serde(default)]
-    pub addresses: Vec<Prefix>,
-}
-
-impl InterfaceStatus {
-    /// The interface of this name as a snapshot of the host shows it; `None` if it has none.
-    pub fn of(snapshot: &Snapshot, name: &str) -> Option<InterfaceStatus> {
-        let link = snapshot.link_named(name)?;
-        let addresses = snapshot.addresses_of(link.index);
-        Some(InterfaceStatus {
-            name: link.name.clone(),
-            index: link.index,
-            mac: link.mac,
-            mtu: link.mtu,
-            up: link.up,
-            carrier: link.carrier,
-            addresses: addresses.map(|address| address.address).collect(),
-        })
-    }
-
-    /// An interface that is not there at present.
-    pub fn absent(name: &str) -> InterfaceStatus {
-        InterfaceStatus {
-            name: name.to_owned(),
-            index: 0,
-            mac: None,
-            mtu: 0,
-            up: false,
-            carrier: false,
-            addresses: Vec::new(),
-        }
-    }
-
-    /// The address to show: IPv4 before IPv6, and link-local ones last within each.
-    pub fn preferred_address(&self) -> Option<Prefix> {
-        self.addresses
-            .iter()
-            .copied()
-            .min_by_key(|prefix| match prefix.address() {
-                IpAddr::V4(address) => (0, address.is_link_local()),
-                IpAddr::V6(address) => (1, address.is_unicast_link_local()),
-            })
     }
 }
 
