@@ -13,6 +13,9 @@ use crate::step::{cargo, root};
 /// May be used by every crate's own tests.
 const FOR_TESTS: &str = "lanparty-testkit";
 
+/// The window is a workspace of its own.
+const WINDOW: &str = "crates/lanparty-gui/Cargo.toml";
+
 /// Crate → what it may use.
 type Rules = BTreeMap<String, BTreeSet<String>>;
 
@@ -38,18 +41,8 @@ struct Dependency {
 pub fn run() -> Result<()> {
     let page = root().join("docs/architecture.md");
     let text = fs::read_to_string(&page).with_context(|| format!("could not read {}", page.display()))?;
-    let output = cargo(&["metadata", "--format-version", "1", "--no-deps"])
-        .output()
-        .context("could not start cargo metadata")?;
-    if !output.status.success() {
-        bail!(
-            "cargo metadata ended with {}: {}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-    let metadata: Metadata =
-        serde_json::from_slice(&output.stdout).context("could not read cargo metadata")?;
+    let mut metadata = metadata("Cargo.toml")?;
+    metadata.packages.extend(self::metadata(WINDOW)?.packages);
     let wrong = violations(&metadata, &rules(&text)?);
     if wrong.is_empty() {
         println!("{} crates keep to the table", metadata.packages.len());
@@ -59,6 +52,28 @@ pub fn run() -> Result<()> {
         "the table in docs/architecture.md forbids:\n  {}",
         wrong.join("\n  ")
     )
+}
+
+/// What cargo knows of the workspace with this manifest.
+fn metadata(manifest: &str) -> Result<Metadata> {
+    let manifest = root().join(manifest).display().to_string();
+    let words = [
+        "metadata",
+        "--format-version",
+        "1",
+        "--no-deps",
+        "--manifest-path",
+        &manifest,
+    ];
+    let output = cargo(&words).output().context("could not start cargo metadata")?;
+    if !output.status.success() {
+        bail!(
+            "cargo metadata ended with {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    serde_json::from_slice(&output.stdout).context("could not read cargo metadata")
 }
 
 /// Reads the table's rows: names in back quotes in the first column, what they may use in the last.

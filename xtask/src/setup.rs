@@ -41,6 +41,24 @@ const WINDOWS: [Part; 3] = [
     ("/usr/bin/wine", "wine"),
 ];
 
+/// What the window is linked with, and what shows it to its test.
+const WINDOW: [Part; 11] = [
+    ("/usr/bin/pkg-config", "pkgconf"),
+    ("/usr/include/wayland-client.h", "libwayland-dev"),
+    ("/usr/include/xkbcommon/xkbcommon.h", "libxkbcommon-dev"),
+    (
+        "/usr/lib/x86_64-linux-gnu/libxkbcommon-x11.so.0",
+        "libxkbcommon-x11-0",
+    ),
+    ("/usr/lib/x86_64-linux-gnu/libXcursor.so.1", "libxcursor1"),
+    ("/usr/lib/x86_64-linux-gnu/libXi.so.6", "libxi6"),
+    ("/usr/lib/x86_64-linux-gnu/libGL.so.1", "libgl1"),
+    ("/usr/lib/x86_64-linux-gnu/dri/swrast_dri.so", "libgl1-mesa-dri"),
+    ("/usr/bin/Xvfb", "xvfb"),
+    ("/usr/bin/xdotool", "xdotool"),
+    ("/usr/bin/import", "imagemagick"),
+];
+
 /// Debian's mirrors and the road to them have bad moments.
 const TRIES: u32 = 3;
 
@@ -67,6 +85,11 @@ pub fn lab_packages() -> Result<()> {
 /// Makes sure that everything the bench runs beside the lab is installed.
 pub fn bench_packages() -> Result<()> {
     packages(&BENCH)
+}
+
+/// Makes sure that everything the window is built, shown and tested with is installed.
+pub fn window_packages() -> Result<()> {
+    packages(&WINDOW)
 }
 
 fn packages(parts: &[Part]) -> Result<()> {

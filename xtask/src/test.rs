@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that has to hold, cheap checks first, with a count at the end.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, process::Command};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -40,9 +40,13 @@ pub fn run(options: &Options) -> Result<()> {
     unit_tests(&mut steps, filter);
     if !options.quick {
         windows::steps(&mut steps, filter);
+        window_steps(&mut steps, filter);
     }
     if filter.is_none() && !options.quick {
-        steps.check("licences, sources and bans (cargo deny)", deny);
+        steps.check("licences, sources and bans (cargo deny)", || {
+            deny("Cargo.toml")?;
+            deny("crates/lanparty-gui/Cargo.toml")
+        });
     }
     let files = lab_tests()?;
     if lab {
@@ -110,12 +114,54 @@ fn unit_tests(steps: &mut Steps, filter: Option<&str>) {
     }
 }
 
-fn deny() -> Result<()> {
+/// cargo for the window, which is a workspace of its own.
+fn window(verb: &[&str], more: &[&str]) -> Command {
+    let place = ["--manifest-path", "crates/lanparty-gui/Cargo.toml"];
+    // Formatting makes nothing.
+    let target: &[&str] = if verb == ["fmt"] {
+        &[]
+    } else {
+        &["--target-dir", "target/window"]
+    };
+    cargo(&[verb, &place, target, more].concat())
+}
+
+fn window_steps(steps: &mut Steps, filter: Option<&str>) {
+    if filter.is_none() {
+        steps.check("what the window is built with", setup::window_packages);
+        steps.check("formatting of the window", || {
+            run_command(&mut window(&["fmt"], &["--check"]))
+        });
+        steps.check("clippy of the window", || {
+            run_command(&mut window(
+                &["clippy"],
+                &["--all-targets", "--", "-D", "warnings"],
+            ))
+        });
+    }
+    let more = ["--no-fail-fast"];
+    if setup::has_nextest() {
+        let more = [&more[..], &["--no-tests", "pass"]].concat();
+        steps.tests(
+            "the window's tests",
+            window(&["nextest", "run"], &more).args(filter),
+        );
+    } else {
+        steps.tests("the window's tests", window(&["test"], &more).args(filter));
+    }
+}
+
+fn deny(manifest: &str) -> Result<()> {
+    let config = root().join("deny.toml").display().to_string();
     setup::cargo_deny()?;
     // Advisories need a clone of a database on GitHub; CI has no road to it.
     run_command(&mut cargo(&[
         "deny",
+        "--manifest-path",
+        manifest,
         "--workspace",
+        "--config",
+        &config,
         "check",
         "bans",
         "licenses",
@@ -125,6 +171,10 @@ fn deny() -> Result<()> {
 
 fn lab_steps(steps: &mut Steps, files: &BTreeMap<String, usize>, filter: Option<&str>) {
     steps.check("the binaries, as the lab runs them", binaries::build_for_tests);
+    steps.check("the window, as the lab runs it", || {
+        setup::window_packages()?;
+        run_command(&mut window(&["build"], &[]))
+    });
     steps.check("the lab's tests, built", || {
         run_command(&mut cargo(&[
             "test",
