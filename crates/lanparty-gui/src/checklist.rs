@@ -287,11 +287,7 @@ mod tests {
     fn whatever_is_stuck_says_what_to_do_in_a_whole_sentence() {
         for status in samples::all() {
             for step in checklist(&status) {
-                assert_eq!(
-                    step.progress == Progress::Stuck && step.fix.is_none(),
-                    false,
-                    "{step:?}"
-                );
+                assert!(step.progress != Progress::Stuck || step.fix.is_some(), "{step:?}");
                 for text in [Some(step.detail.as_str()), step.fix]
                     .into_iter()
                     .flatten()
