@@ -5,7 +5,7 @@ use std::io::{IsTerminal, stdin, stdout};
 use lanparty_core::admission::{
     CodeEnd, Host, HostInvite, InviteStatus, NewInvite, ShownCode, TooManyInvites,
 };
-use lanparty_node::{EndpointHandle, say};
+use lanparty_node::{EndpointHandle, say, unix_now};
 use lanparty_wire::{Invite, PeerId, Pin, RelayAddress, Standing, UnixTime};
 use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
 use tokio::sync::mpsc;
@@ -24,7 +24,8 @@ const NO_CODE: &str = "there is no short code now: short codes are switched off 
 #[derive(Debug, Clone)]
 pub struct Inviting {
     pub relay: RelayAddress,
-    pub hours: u32,
+    /// For how long new links are good, if the host has said it.
+    pub hours: Option<u32>,
     /// Draw the QR code even where no terminal is.
     pub qr: bool,
 }
@@ -33,9 +34,9 @@ impl Inviting {
     /// Shows a link for everybody: the one of before if it is still good, so that a restart makes no link in a chat worthless.
     /// `pin` is what the relay's key hashes to, unless every player's system trusts the relay anyway.
     pub async fn show(&self, handle: &EndpointHandle, pin: Option<Pin>) {
-        let (relay, lifetime) = (self.relay.clone(), u64::from(self.hours) * 3600);
+        let (relay, hours) = (self.relay.clone(), self.hours);
         let made = handle.with_host(move |host, now| {
-            let invite = open_invite(host, now, lifetime)?;
+            let invite = open_invite(host, now, hours)?;
             Ok::<Invite, TooManyInvites>(link(host, relay, &invite, pin))
         });
         match made.await {
@@ -99,7 +100,9 @@ impl Inviting {
         } else {
             "Invite your players with this link; whoever has it can join"
         };
-        say(&format!("{whom}:\n\n  {invite}\n"));
+        let left = invite.expires.map(|expires| expires.since(unix_now()));
+        let until = left.map(|left| format!(", for {} hours from now on", left.div_ceil(3600)));
+        say(&format!("{whom}{}:\n\n  {invite}\n", until.unwrap_or_default()));
         if (self.qr || stdout().is_terminal())
             && let Ok(code) = QrCode::with_error_correction_level(invite.to_string(), EcLevel::L)
         {
@@ -161,12 +164,14 @@ fn is_in_background() -> bool {
     stdin().is_terminal() && fields.get(2) != fields.get(5)
 }
 
-/// The newest invite for everybody that is still worth showing, or a new one.
-fn open_invite(host: &mut Host, now: UnixTime, lifetime: u64) -> Result<HostInvite, TooManyInvites> {
+/// The newest invite for everybody that is still worth showing, and good for no longer than the host has said; or a new one.
+fn open_invite(host: &mut Host, now: UnixTime, hours: Option<u32>) -> Result<HostInvite, TooManyInvites> {
+    let lifetime = u64::from(hours.unwrap_or(DEFAULT_HOURS)) * 3600;
     let is_for_all = |invite: &HostInvite| {
-        let lasts = invite
-            .expires
-            .is_none_or(|expires| expires.since(now) >= WORTH_SHOWING.min(lifetime / 2));
+        let lasts = match invite.expires.map(|expires| expires.since(now)) {
+            Some(left) => left >= WORTH_SHOWING.min(lifetime / 2) && (hours.is_none() || left <= lifetime),
+            None => hours.is_none(),
+        };
         invite.uses.is_none() && invite.only_for.is_none() && invite.standing == Standing::Player && lasts
     };
     let known = host
@@ -196,5 +201,36 @@ fn link(host: &Host, relay: RelayAddress, invite: &HostInvite, pin: Option<Pin>)
         expires: invite.expires,
         one_use: invite.uses == Some(1),
         approval: host.state().approval,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lanparty_core::admission::{HostConfig, HostState};
+    use lanparty_wire::HostKey;
+
+    use super::*;
+
+    const NOW: UnixTime = UnixTime(1_700_000_000);
+    const HOUR: u64 = 3600;
+
+    #[test]
+    fn a_link_of_before_is_shown_again_unless_it_is_good_for_longer_than_was_said() {
+        let key = HostKey::from_seed(&[9; 32]);
+        let mut host = Host::new(key, HostConfig::default(), HostState::default()).unwrap();
+        let mut shown = |now, hours| {
+            let invite = open_invite(&mut host, now, hours).unwrap();
+            (invite.id, invite.expires.map(|expires| expires.since(now)))
+        };
+        let (first, left) = shown(NOW, None);
+        assert_eq!(left, Some(24 * HOUR));
+        assert_eq!(shown(NOW.after(HOUR), None), (first, Some(23 * HOUR)));
+        // The host wants an hour, and gets no day.
+        let (second, left) = shown(NOW.after(HOUR), Some(1));
+        assert_ne!(second, first);
+        assert_eq!(left, Some(HOUR));
+        assert_eq!(shown(NOW.after(HOUR + 60), Some(1)), (second, Some(HOUR - 60)));
+        // What ends soon is not worth showing.
+        assert_ne!(shown(NOW.after(23 * HOUR + 1800), None).0, first);
     }
 }

@@ -8,6 +8,8 @@ use std::fmt::Write;
 use lanparty_core::admission::{Host, InviteStatus, NewInvite};
 use lanparty_wire::{Admitted, InviteId, PeerId, Profile, Standing, UnixTime};
 
+const BANNED: &str = "banned; whoever has a link or code that is still good can come back under another identity: take it back \
+    (`invites`, `revoke ID`, `code new`), or have everybody ask (`ask on`)";
 const HELP: &str = "\
 who                              members, and who is banned
 waiting                          who waits to be let in
@@ -82,7 +84,7 @@ fn carry_out(host: &mut Host, now: UnixTime, words: &[&str]) -> Result<String, S
         }
         ["ban", name] => {
             let identity = member(host, name).or_else(|error| who_waits(host, name).map_err(|_| error))?;
-            Ok(done(host.ban(now, identity), "banned"))
+            Ok(done(host.ban(now, identity), BANNED))
         }
         ["unban", text] => {
             let banned = host.state().bans.iter().copied();
@@ -353,7 +355,7 @@ mod tests {
         assert_eq!(told(&mut host, "kick 2"), "put out");
         assert_eq!(told(&mut host, "kick bob"), "put out");
         let ada = host.state().members[0].identity.to_string();
-        assert_eq!(told(&mut host, &format!("ban {}", &ada[..8])), "banned");
+        assert_eq!(told(&mut host, &format!("ban {}", &ada[..8])), BANNED);
         assert!(told(&mut host, "who").contains(&format!("banned {ada}")));
         assert_eq!(told(&mut host, &format!("unban {ada}")), "no longer banned");
         assert!(told(&mut host, "kick ada").contains("nobody here is"));

@@ -22,7 +22,7 @@ use lanparty_core::{
 };
 use lanparty_node::{
     DEFAULT_RECORDING, EndpointConfig, EndpointEvent, EndpointHandle, Recorder, SealedConfig, endpoint,
-    first_status, load_host, say, tell_story, unix_now,
+    first_status, load_host, say, say_first_use, tell_story, unix_now,
 };
 use lanparty_os::{
     device::{DeviceError, packet::undescribed_offloads},
@@ -90,7 +90,7 @@ pub fn run(common: &CommonArgs, settings: Settings, state_dir: &Path) -> Result<
     };
     let inviting = sealed.is_some().then(|| Inviting {
         relay: relay.clone(),
-        hours: settings.invite_hours.unwrap_or(invitation::DEFAULT_HOURS),
+        hours: settings.invite_hours,
         qr: settings.qr.unwrap_or(false),
     });
     let wanted_room: RoomId = match room {
@@ -237,7 +237,12 @@ async fn steer(
             }
             event = handle.next_event() => match event {
                 Some(EndpointEvent::UndescribedSuperFrames) => switch_offloads_off(&lan.name, transaction),
-                Some(EndpointEvent::Trust(outcome)) => trust = Some(outcome),
+                Some(EndpointEvent::Trust(outcome)) => {
+                    if let TrustOutcome::FirstUse(pin) = &outcome {
+                        say_first_use(pin);
+                    }
+                    trust = Some(outcome);
+                }
                 Some(EndpointEvent::Joined { pin: shown, .. }) => {
                     // What the system's CAs vouch for may change its key without notice.
                     pin = Some(shown).filter(|_| trust != Some(TrustOutcome::System));

@@ -90,12 +90,12 @@ pub enum EndpointError {
         "the same identity has connected from elsewhere; each running client needs a state directory of its own (--state-dir)"
     )]
     Displaced,
-    #[error("the host has put this member out of the room")]
+    #[error("{}", AdmissionRefusal::Kicked.sentence())]
     Kicked,
     #[error("{}", .0.sentence())]
     Refused(AdmissionRefusal),
     #[error(
-        "the relay says that this sealed room is open, and could read what is sent there; nothing was sent"
+        "the relay says that this sealed room is open, and could read what is sent there, so nothing more is sent; do not play by this relay, and tell the host"
     )]
     Downgraded,
     #[error("cannot use what is kept of this room")]

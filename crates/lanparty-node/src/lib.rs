@@ -22,4 +22,4 @@ pub use doctor::{RelayQuestion, examine_relay};
 pub use endpoint::{Endpoint, EndpointError, EndpointEvent, EndpointHandle, Remembered, endpoint};
 pub use record::{DEFAULT_LIMIT as DEFAULT_RECORDING, Recorder};
 pub use sealed::{HostFileError, SealedConfig, load_host, redeem, unix_now};
-pub use surface::{first_status, say, tell_story};
+pub use surface::{first_status, say, say_first_use, tell_story};

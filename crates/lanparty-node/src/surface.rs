@@ -11,6 +11,7 @@ use lanparty_api::{
     status::EndpointStatus,
 };
 use lanparty_quic::{DialError, TrustError};
+use lanparty_wire::Pin;
 use tokio::sync::watch;
 
 use crate::{EndpointConfig, EndpointError};
@@ -68,4 +69,11 @@ impl From<EndpointError> for Failure {
         };
         Failure::new(code, error)
     }
+}
+
+/// Says that nobody has vouched for the relay's key yet.
+pub fn say_first_use(pin: &Pin) {
+    say(&format!(
+        "This relay is new to this machine. Its key is kept from now on, compare it with what the relay prints: {pin}"
+    ));
 }

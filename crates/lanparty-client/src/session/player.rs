@@ -11,7 +11,7 @@ use lanparty_api::{
     cli::{ExitCode, Failure},
 };
 use lanparty_core::node::Event;
-use lanparty_node::{EndpointEvent, EndpointHandle, say};
+use lanparty_node::{EndpointEvent, EndpointHandle, say, say_first_use};
 use lanparty_os::{
     dhcp::{DhcpEvent, DhcpOptions},
     network::{Network, Watch},
@@ -128,9 +128,7 @@ impl Player {
                     self.ask_again();
                 }
             }
-            EndpointEvent::Trust(TrustOutcome::FirstUse(pin)) => say(&format!(
-                "This relay is new to this machine. Its key is kept from now on, compare it with what the relay prints: {pin}"
-            )),
+            EndpointEvent::Trust(TrustOutcome::FirstUse(pin)) => say_first_use(&pin),
             EndpointEvent::Node(Event::GatewayPresent(true) | Event::LanLink(true)) => self.ask_again(),
             EndpointEvent::DeviceDown => {
                 say(&format!(
