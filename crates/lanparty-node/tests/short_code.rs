@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
 
+mod common;
+
 use std::{
     net::UdpSocket,
     path::PathBuf,
@@ -11,25 +13,23 @@ use std::{
 use lanparty_api::cli::{ExitCode, Failure};
 use lanparty_core::{
     admission::{Host, HostConfig, HostState, Reception, ReceptionOutput, Venue},
-    guard::Limits,
-    lan::LanConfig,
-    redundancy,
     seal::IdentityKey,
 };
-use lanparty_node::{EndpointConfig, EndpointError, redeem};
+use lanparty_node::{EndpointError, redeem};
 use lanparty_quic::{
-    ControlReceiver, ControlSender, EndpointKeys, Identity, Inbound, ListenConfig, Listener,
-    RelayCertificate, SegmentationOffload, Trust,
+    ControlReceiver, ControlSender, EndpointKeys, Inbound, ListenConfig, Listener, RelayCertificate,
+    SegmentationOffload,
 };
 use lanparty_wire::{
-    AdmissionRefusal, HostKey, Incarnation, Invite, Mac, MemberId, PeerId, Pin, Profile, RejectReason,
-    RoomId, SealedRoom, ShortCode, UnixTime,
-    control::{Member, Message, Mode, Role, Welcome},
+    AdmissionRefusal, HostKey, Incarnation, Invite, Mac, MemberId, PeerId, Pin, RejectReason, RoomId,
+    ShortCode, UnixTime,
+    control::{Member, Message, Role},
 };
 use tempfile::TempDir;
 
+use common::{HOST, newcomer, welcome};
+
 const NOW: UnixTime = UnixTime(1_700_000_000);
-const HOST: u16 = 7;
 const GUEST: u16 = 9;
 
 #[tokio::test]
@@ -251,45 +251,6 @@ fn drain(door: &mut Reception) -> Vec<Message> {
             _ => None,
         })
         .collect()
-}
-
-fn newcomer(relay: &str, store: PathBuf) -> EndpointConfig {
-    let identity = Identity::ephemeral().unwrap();
-    EndpointConfig {
-        role: Role::Client,
-        room: SealedRoom::of(&identity.peer_id()).into(),
-        mac: Some(Mac([2, 0, 0, 0, 0, 9])),
-        name: String::new(),
-        software: String::new(),
-        mtu: 1500,
-        relay: relay.parse().unwrap(),
-        relay_token: None,
-        identity,
-        trust: Trust {
-            pin: None,
-            ca_cert: None,
-            server_name: None,
-            store,
-        },
-        limits: Limits::default(),
-        lan: LanConfig::default(),
-        redundancy: redundancy::Mode::Auto,
-        udp_offload: SegmentationOffload::Auto,
-        profile: Profile::default(),
-        avoid_interfaces: Vec::new(),
-    }
-}
-
-fn welcome(member: u16) -> Welcome {
-    Welcome {
-        version: 1,
-        member: MemberId::new(member).unwrap(),
-        incarnation: Incarnation(1),
-        mode: Mode::Relay,
-        sealed: true,
-        gateway: MemberId::new(HOST),
-        members: 2,
-    }
 }
 
 fn member(id: u16, role: Role, identity: PeerId) -> Member {

@@ -28,7 +28,7 @@ const SHIM_NAME: &str = "bcryptprimitives.dll";
 const REGISTRY: [&str; 3] = ["system.reg", "user.reg", "userdef.reg"];
 /// Written when a prefix is whole.
 const READY: &str = "lanparty-ready";
-/// A server ends by itself a moment after its last program; one that is to end now gets this long.
+/// A server ends by itself a moment after its last program; one that is to end now gets this long, twice.
 const END_LIMIT: Duration = Duration::from_secs(20);
 
 /// A prefix.
@@ -118,11 +118,16 @@ impl Wine {
     /// Wine's server does not end.
     pub fn end(&self) -> Result<(), LabError> {
         let limit = END_LIMIT.as_secs().to_string();
+        let server = |order: &str| {
+            let mut command = Command::new("timeout");
+            command
+                .args(["--kill-after=5", &limit, SERVER, order])
+                .envs(self.environment());
+            command
+        };
         // Nobody to be ended is not an error.
-        let _ = Command::new(SERVER).envs(self.environment()).arg("-k").status();
-        run(Command::new("timeout")
-            .args([&limit, SERVER, "-w"])
-            .envs(self.environment()))
+        let _ = server("-k").status();
+        run(&mut server("-w"))
     }
 }
 
