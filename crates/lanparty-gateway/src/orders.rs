@@ -132,12 +132,13 @@ fn carry_out(host: &mut Host, now: UnixTime, words: &[&str]) -> Result<String, S
             let id = id
                 .parse()
                 .map_err(|_| format!("{id:?} is no invite's number; `invites` lists them"))?;
-            Ok(done(
-                host.revoke_invite(InviteId(id)),
-                "taken back; who has come by it stays",
-            ))
+            if host.revoke_invite(InviteId(id)) {
+                Ok("taken back; who has come by it stays".to_owned())
+            } else {
+                Err("no open invite has this number; `invites` lists them".to_owned())
+            }
         }
-        _ => Err(format!("{:?} is no order; `help` lists them", words.join(" "))),
+        _ => Err(misunderstood(words)),
     }
 }
 
@@ -177,6 +178,18 @@ fn new_invite(words: &[&str]) -> Reply {
         _ => Reply::Text(
             "say for how many players, and for how many hours: invite 3 24, invite all 168".to_owned(),
         ),
+    }
+}
+
+/// How the order goes that was perhaps meant.
+fn misunderstood(words: &[&str]) -> String {
+    let is_meant = |line: &&str| {
+        let mut orders = line.split("  ").next().unwrap_or_default().split(", ");
+        orders.any(|order| order.split_whitespace().next() == words.first().copied())
+    };
+    match HELP.lines().find(is_meant) {
+        Some(line) => format!("it goes like this:\n{line}"),
+        None => format!("{:?} is no order; `help` lists them", words.join(" ")),
     }
 }
 
@@ -438,5 +451,20 @@ mod tests {
             assert!(!answer.contains("is no order"), "{order}: {answer}");
         }
         assert!(told(&mut host, "dance").contains("is no order"));
+        for (wrong, right) in [
+            ("role ada boss", "role NAME player|spectator"),
+            ("kick", "kick NAME"),
+            ("unban", "unban IDENTITY"),
+            ("ask maybe", "ask on|off"),
+            ("name ada", "name NAME NEW NAME"),
+            ("revoke", "revoke ID"),
+        ] {
+            let answer = told(&mut host, wrong);
+            assert!(
+                answer.contains("like this") && answer.contains(right),
+                "{wrong}: {answer}"
+            );
+        }
+        assert!(told(&mut host, "revoke 7").contains("`invites` lists them"));
     }
 }

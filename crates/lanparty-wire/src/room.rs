@@ -33,7 +33,9 @@ pub enum RoomCodeError {
     Character(char),
     #[error("a room code neither starts nor ends with a dash")]
     OuterDash,
-    #[error("this looks like the short code of a sealed room; give it with --code")]
+    #[error(
+        "this looks like the short code of a sealed room, which has no name to give: players join with lanparty-client CODE --relay HOST"
+    )]
     ShortCode,
 }
 
