@@ -137,6 +137,7 @@ fn look_around(name: &str) -> (Vec<Finding>, Option<Card>) {
     let is_fit = findings
         .iter()
         .all(|finding| finding.light != Light::Red || is_bearable(finding));
+    findings.push(judge::own_box(look::has_adapter_driver()));
     if let Some(card) = &card {
         let filter = look::bridge_filter(&root, Path::new(SYSCTL), card.bridge.as_ref());
         findings.push(judge::bridge_filter(card, filter));

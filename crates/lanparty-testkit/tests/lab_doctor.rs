@@ -27,6 +27,7 @@ fn a_good_lan_and_a_good_line_have_nothing_to_do() {
     );
     for name in [
         "privileges",
+        "tun",
         "interface",
         "carrier",
         "mtu",

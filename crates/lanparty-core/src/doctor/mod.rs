@@ -31,6 +31,18 @@ pub fn tun(is_there: bool) -> Finding {
     )
 }
 
+/// What a LAN gateway needs so that players reach its own machine as well.
+pub fn own_box(has_tun: bool) -> Finding {
+    if has_tun {
+        return Finding::green(Check::Tun, "players reach servers on this machine as well");
+    }
+    Finding::yellow(
+        Check::Tun,
+        "/dev/net/tun is missing, so players do not reach servers on this machine itself",
+        "load it with: modprobe tun; in a container pass the device in (--device /dev/net/tun). The rest of the LAN needs none",
+    )
+}
+
 /// The same on Windows, where a driver of others makes it.
 pub fn tap_windows(is_there: bool) -> Finding {
     if is_there {

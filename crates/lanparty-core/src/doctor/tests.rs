@@ -324,6 +324,10 @@ fn relays_and_lines_are_judged() {
 
 #[test]
 fn what_a_player_needs_is_named_when_it_is_missing() {
+    assert_eq!(own_box(true).light, Light::Green);
+    let unreachable = own_box(false);
+    assert_eq!((unreachable.name, unreachable.light), (Check::Tun, Light::Yellow));
+    assert!(unreachable.found.contains("servers on this machine"));
     assert_eq!(tun(true).light, Light::Green);
     assert_eq!(tun(false).light, Light::Red);
     assert_eq!(privileges(&[]).light, Light::Green);
