@@ -152,8 +152,7 @@ where
     let (redundancy, profile) = (config.redundancy, config.profile);
     let uplinks = Uplinks::new(config, rand::random()).map_err(EndpointError::Untrusted)?;
     let mut node = Node::new(node, now);
-    node.recall_leases(now, &lan.heard);
-    node.set_lan(lan);
+    node.set_lan(now, lan);
     node.set_redundancy(redundancy);
     node.set_profile(profile);
     let (node, sealed) = match sealed {

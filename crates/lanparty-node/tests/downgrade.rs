@@ -6,11 +6,10 @@ mod common;
 
 use std::{
     future::pending,
-    net::UdpSocket,
     time::{Duration, SystemTime},
 };
 
-use common::{HOST, newcomer, welcome};
+use common::{HOST, Open, newcomer, open, welcome};
 use lanparty_api::{
     Program, Status,
     cli::{ExitCode, Failure},
@@ -18,7 +17,7 @@ use lanparty_api::{
 use lanparty_core::admission::{Host, HostConfig, HostState, NewInvite};
 use lanparty_node::{EndpointError, SealedConfig, endpoint, first_status};
 use lanparty_os::device::{Medium, memory};
-use lanparty_quic::{EndpointKeys, Inbound, ListenConfig, Listener, RelayCertificate, SegmentationOffload};
+use lanparty_quic::{Inbound, Listener};
 use lanparty_wire::{HostKey, Invite, LeaveReason, Pin, RejectReason, Standing, UnixTime, control::Message};
 use tempfile::TempDir;
 use tokio::{sync::watch, time::timeout};
@@ -46,16 +45,12 @@ fn assert_leaves(end: EndpointError) {
 /// Why a guest with a link has ended, at a relay that says at each connection whether the room is sealed, and ends all but the last.
 async fn meet(says: &'static [bool]) -> EndpointError {
     let state = TempDir::new().unwrap();
-    let certificate = RelayCertificate::load_or_create(state.path()).unwrap();
-    let pin = certificate.pin();
-    let config = ListenConfig {
-        certificate,
-        keys: EndpointKeys::load_or_create(state.path()).unwrap(),
-        segmentation_offload: SegmentationOffload::Auto,
-    };
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let (listener, mut engine) = Listener::new(socket, config).unwrap();
-    let address = listener.local_address().unwrap().to_string();
+    let Open {
+        address,
+        pin,
+        listener,
+        mut engine,
+    } = open(state.path());
     let relay = tokio::spawn(async move { engine.drive_until(serve(listener, says)).await });
     let mut config = newcomer(&address, state.path().join("known-relays.json"));
     let invite = invite(&address, pin);

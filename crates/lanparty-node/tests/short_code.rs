@@ -5,7 +5,6 @@
 mod common;
 
 use std::{
-    net::UdpSocket,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -16,10 +15,7 @@ use lanparty_core::{
     seal::IdentityKey,
 };
 use lanparty_node::{EndpointError, redeem};
-use lanparty_quic::{
-    ControlReceiver, ControlSender, EndpointKeys, Inbound, ListenConfig, Listener, RelayCertificate,
-    SegmentationOffload,
-};
+use lanparty_quic::{ControlReceiver, ControlSender, Inbound, Listener};
 use lanparty_wire::{
     AdmissionRefusal, HostKey, Incarnation, Invite, Mac, MemberId, PeerId, Pin, RejectReason, RoomId,
     ShortCode, UnixTime,
@@ -27,7 +23,7 @@ use lanparty_wire::{
 };
 use tempfile::TempDir;
 
-use common::{HOST, newcomer, welcome};
+use common::{HOST, Open, newcomer, open, welcome};
 
 const NOW: UnixTime = UnixTime(1_700_000_000);
 const GUEST: u16 = 9;
@@ -142,16 +138,12 @@ impl Scene {
         heard: impl FnOnce(ShortCode) -> ShortCode,
     ) -> (Result<Invite, EndpointError>, Remains) {
         let state = TempDir::new().unwrap();
-        let certificate = RelayCertificate::load_or_create(state.path()).unwrap();
-        let pin = certificate.pin();
-        let config = ListenConfig {
-            certificate,
-            keys: EndpointKeys::load_or_create(state.path()).unwrap(),
-            segmentation_offload: SegmentationOffload::Auto,
-        };
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let (listener, mut engine) = Listener::new(socket, config).unwrap();
-        let address = listener.local_address().unwrap().to_string();
+        let Open {
+            address,
+            pin,
+            listener,
+            mut engine,
+        } = open(state.path());
         let (door, code) = open_door(self.host_saw.unwrap_or(pin), &address);
         let relay = tokio::spawn(async move { engine.drive_until(self.serve(listener, door)).await });
         let known_relays = state.path().join("known-relays.json");

@@ -60,8 +60,8 @@ impl Machine {
 
     /// What the system does by itself when an adapter comes: it gives it settings, and takes its network for a stranger's.
     fn add_tap(&mut self) {
-        self.seen.links.push(link(TAP_INDEX, TAP, LinkKind::Tap));
-        self.seen.settings.extend(settings(TAP_INDEX, 25));
+        self.seen.links.push(Link::new(TAP_INDEX, TAP, LinkKind::Tap));
+        self.seen.settings.extend(IpSettings::automatic(TAP_INDEX, 25));
     }
 
     /// Windows sorts as it likes.
@@ -369,13 +369,13 @@ fn machine() -> impl Strategy<Value = Machine> {
             machine.seen.links.push(Link {
                 up,
                 carrier,
-                ..link(index, &format!("card {index}"), kind)
+                ..Link::new(index, &format!("card {index}"), kind)
             });
             machine
                 .seen
                 .addresses
                 .push(address(index, &format!("192.168.{index}.20/24")));
-            let of = settings(index, metric).map(|of| IpSettings {
+            let of = IpSettings::automatic(index, metric).map(|of| IpSettings {
                 metric: if fixed { Metric::Fixed(metric) } else { of.metric },
                 ..of
             });
@@ -436,16 +436,6 @@ fn next_hop() -> impl Strategy<Value = Option<std::net::IpAddr>> {
     prop::option::of(prop::sample::select(texts.to_vec()).prop_map(|text| text.parse().unwrap()))
 }
 
-fn settings(link: u32, metric: u32) -> [IpSettings; 2] {
-    Family::ALL.map(|family| IpSettings {
-        link,
-        family,
-        metric: Metric::Automatic(metric),
-        default_routes: true,
-        mtu: 1500,
-    })
-}
-
 fn route(link: u32, destination: &str, via: Option<&str>, metric: u32) -> Route {
     Route {
         link,
@@ -455,22 +445,6 @@ fn route(link: u32, destination: &str, via: Option<&str>, metric: u32) -> Route 
     }
 }
 
-fn link(index: u32, name: &str, kind: LinkKind) -> Link {
-    Link {
-        index,
-        name: name.into(),
-        kind,
-        mac: None,
-        mtu: 1500,
-        up: true,
-        carrier: true,
-    }
-}
-
 fn address(link: u32, text: &str) -> Address {
-    Address {
-        link,
-        address: text.parse().unwrap(),
-        preferred: true,
-    }
+    Address::new(link, text.parse().unwrap())
 }

@@ -178,6 +178,21 @@ pub struct Link {
     pub carrier: bool,
 }
 
+impl Link {
+    /// One that is up and has a cable, with Ethernet's MTU and no address of its own, as far as nobody says otherwise.
+    pub fn new(index: u32, name: &str, kind: LinkKind) -> Link {
+        Link {
+            index,
+            name: name.to_owned(),
+            kind,
+            mac: None,
+            mtu: 1500,
+            up: true,
+            carrier: true,
+        }
+    }
+}
+
 /// An address of an interface.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Address {
@@ -186,6 +201,17 @@ pub struct Address {
     pub address: Prefix,
     /// Usable as a source: neither tentative, deprecated nor found to be a duplicate.
     pub preferred: bool,
+}
+
+impl Address {
+    /// One that is usable as a source.
+    pub fn new(link: u32, address: Prefix) -> Address {
+        Address {
+            link,
+            address,
+            preferred: true,
+        }
+    }
 }
 
 /// A unicast route of the main table.

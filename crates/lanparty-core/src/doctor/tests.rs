@@ -392,25 +392,12 @@ fn station() -> Station {
 }
 
 fn home() -> Snapshot {
-    let link = |index, name: &str, kind| Link {
-        index,
-        name: name.into(),
-        kind,
-        mac: None,
-        mtu: 1500,
-        up: true,
-        carrier: true,
-    };
-    let address = |link, text: &str| Address {
-        link,
-        address: prefix(text),
-        preferred: true,
-    };
+    let address = |link, text: &str| Address::new(link, prefix(text));
     Snapshot {
         links: vec![
-            link(1, "lo", LinkKind::Loopback),
-            link(2, "eth0", LinkKind::Ethernet),
-            link(7, "lanparty0", LinkKind::Tap),
+            Link::new(1, "lo", LinkKind::Loopback),
+            Link::new(2, "eth0", LinkKind::Ethernet),
+            Link::new(7, "lanparty0", LinkKind::Tap),
         ],
         addresses: vec![
             address(1, "127.0.0.1/8"),

@@ -97,15 +97,15 @@ fn a_longer_plan_starts_like_the_shorter_one() {
 #[test]
 fn the_relay_is_reached_by_neither_our_tap_nor_another_overlay() {
     let mut host = with_tap(home());
-    host.links.push(link(20, "tun5", LinkKind::Tun));
-    host.links.push(link(21, "ppp0", LinkKind::Other));
+    host.links.push(Link::new(20, "tun5", LinkKind::Tun));
+    host.links.push(Link::new(21, "ppp0", LinkKind::Other));
     assert_eq!(never_carry(&host, "lanparty0"), ["lanparty0", "tun5"]);
 }
 
 #[test]
 fn an_overlay_that_is_the_only_way_out_is_allowed() {
     let mut host = with_tap(home());
-    host.links.push(link(20, "tun5", LinkKind::Tun));
+    host.links.push(Link::new(20, "tun5", LinkKind::Tun));
     host.routes[0].link = 20;
     assert_eq!(never_carry(&host, "lanparty0"), ["lanparty0"]);
     host.routes.push(Route {
@@ -192,8 +192,8 @@ fn leased() -> Goal {
 fn home() -> Snapshot {
     Snapshot {
         links: vec![
-            link(1, "lo", LinkKind::Loopback),
-            link(2, "eth0", LinkKind::Ethernet),
+            Link::new(1, "lo", LinkKind::Loopback),
+            Link::new(2, "eth0", LinkKind::Ethernet),
         ],
         addresses: vec![address(1, "127.0.0.1/8"), address(2, "192.168.178.20/24")],
         routes: vec![Route {
@@ -207,7 +207,7 @@ fn home() -> Snapshot {
 }
 
 fn with_tap(mut host: Snapshot) -> Snapshot {
-    host.links.push(link(9, "lanparty0", LinkKind::Tap));
+    host.links.push(Link::new(9, "lanparty0", LinkKind::Tap));
     host
 }
 
@@ -219,24 +219,8 @@ fn routes(changes: &[Change]) -> Vec<String> {
     changes.iter().filter_map(destination).collect()
 }
 
-fn link(index: u32, name: &str, kind: LinkKind) -> Link {
-    Link {
-        index,
-        name: name.into(),
-        kind,
-        mac: None,
-        mtu: 1500,
-        up: true,
-        carrier: true,
-    }
-}
-
 fn address(link: u32, text: &str) -> Address {
-    Address {
-        link,
-        address: prefix(text),
-        preferred: true,
-    }
+    Address::new(link, text.parse().unwrap())
 }
 
 fn prefix(text: &str) -> Prefix {

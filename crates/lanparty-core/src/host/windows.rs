@@ -3,7 +3,7 @@
 //! What is wanted grows in steps, and so does the plan: each step's plan begins with the one before. First the adapter, with its cable
 //! pulled and its default routes off, so that nothing of the party can move the way to the internet; then, once the relay's name is
 //! resolved, a route of its own to the relay by a real interface; then what was negotiated; then the cable; and once there is an
-//! address, what games need. On exit all of it is undone in the opposite order.
+//! address, what games need. On exit all of it is undone in the opposite order. The client does not apply it yet (`docs/windows.md`).
 
 use std::net::IpAddr;
 

@@ -58,7 +58,8 @@ pub struct LanConfig {
     pub addresses: Option<Addresses>,
     /// What was handed out before.
     pub leases: Leases,
-    /// What the LAN's DHCP server was heard to give to members before, for [`crate::node::Node::recall_leases`].
+    /// What an earlier run has heard the LAN's DHCP server give to members ([`Event::LeaseHeard`]), with what is left of each's time: whoever
+    /// comes back does not have to ask that server anew before he may play.
     pub heard: Vec<HeardLease>,
     /// Names the room to other LAN gateways on the LAN; see [`Signal`].
     pub tag: RoomTag,
@@ -133,8 +134,8 @@ pub struct Lan {
 
 impl Lan {
     /// A house in which nothing has happened yet.
-    pub fn new(config: LanConfig) -> Lan {
-        let mut lan = Lan {
+    pub(crate) fn new() -> Lan {
+        Lan {
             internet: false,
             station: Station::default(),
             helper: None,
@@ -148,13 +149,13 @@ impl Lan {
             next_beacon: None,
             recalled: Vec::new(),
             effects: Effects::new(),
-        };
-        lan.configure(config);
-        lan
+        }
     }
 
     /// What the host wants; before the station is told. Which LAN gateway is the active one does not change by it.
-    pub(crate) fn configure(&mut self, config: LanConfig) {
+    pub(crate) fn configure(&mut self, now: Instant, config: LanConfig) {
+        let until = |lease: &HeardLease| Some((lease.mac, lease.address, now.checked_add(lease.lifetime)?));
+        self.recalled = config.heard.iter().filter_map(until).collect();
         self.internet = config.internet;
         self.helper = config.addresses.map(|wanted| Helper::new(wanted, config.leases));
         self.tag = config.tag;
@@ -170,12 +171,6 @@ impl Lan {
         if let Some(helper) = &mut self.helper {
             helper.set_station(&self.station, &mut self.effects);
         }
-    }
-
-    /// What an earlier run has heard of the LAN's DHCP server.
-    pub(crate) fn recall_leases(&mut self, now: Instant, heard: &[HeardLease]) {
-        let until = |lease: &HeardLease| Some((lease.mac, lease.address, now.checked_add(lease.lifetime)?));
-        self.recalled = heard.iter().filter_map(until).collect();
     }
 
     /// The address that a member has by what an earlier run has heard.

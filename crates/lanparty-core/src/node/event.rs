@@ -59,7 +59,7 @@ pub enum Event {
     /// What the LAN gateway's address helper has done.
     Addresses(addresses::News),
     /// At a LAN gateway: the LAN's DHCP server was heard to give an address to a member. For the shell to keep, see
-    /// [`super::Node::recall_leases`].
+    /// [`crate::lan::LanConfig::heard`].
     LeaseHeard(HeardLease),
     /// At a LAN gateway: a member has the address of a station that was heard on the LAN, and is ignored. For the shell, not for a
     /// person.

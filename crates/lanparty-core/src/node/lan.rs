@@ -16,9 +16,9 @@ use crate::{
 
 impl<F: Forwarding> Node<F> {
     /// Says what the host wants; to be called before anything else happens. Means nothing to a client.
-    pub fn set_lan(&mut self, config: LanConfig) {
+    pub fn set_lan(&mut self, now: Instant, config: LanConfig) {
         if let Some(lan) = &mut self.lan {
-            lan.configure(config);
+            lan.configure(now, config);
         }
     }
 

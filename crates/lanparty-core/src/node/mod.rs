@@ -61,7 +61,7 @@ use self::{
 };
 use crate::{
     guard::{Guard, Limits, Origin},
-    lan::{Lan, LanConfig},
+    lan::Lan,
     redundancy::{self, Redundancy},
     scheduler::FlowId,
     seal::Sealing,
@@ -169,7 +169,7 @@ impl<F: Forwarding> Node<F> {
             copies: Redundancy::new(redundancy::Mode::default()),
             prober: None,
             cam: CamRefresh::default(),
-            lan: (config.role == Role::Gateway).then(|| Lan::new(LanConfig::default())),
+            lan: (config.role == Role::Gateway).then(Lan::new),
             port: None,
             returns: Answers::new(now),
             broadcast: BroadcastWatch::default(),

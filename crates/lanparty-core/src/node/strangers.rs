@@ -13,7 +13,7 @@ use lanparty_wire::{
 
 use super::{Event, Node, peers::Peer};
 use crate::{
-    guard::{self, HeardLease},
+    guard,
     seal::MemberRole,
     switch::{Egress, Forwarding},
 };
@@ -73,14 +73,6 @@ impl<F: Forwarding> Node<F> {
         self.tell(Event::LeaseHeard(heard));
         if is_news {
             self.tell_leases(now);
-        }
-    }
-
-    /// A LAN gateway goes on with what an earlier run of it has heard ([`Event::LeaseHeard`]), with what is left of each's time: whoever
-    /// comes back does not have to ask the LAN's DHCP server anew before he may play.
-    pub fn recall_leases(&mut self, now: Instant, heard: &[HeardLease]) {
-        if let Some(lan) = &mut self.lan {
-            lan.recall_leases(now, heard);
         }
     }
 

@@ -2,13 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
 
-use std::path::PathBuf;
+use std::{
+    net::UdpSocket,
+    path::{Path, PathBuf},
+};
 
 use lanparty_core::{guard::Limits, lan::LanConfig, redundancy};
 use lanparty_node::EndpointConfig;
-use lanparty_quic::{Identity, SegmentationOffload, Trust};
+use lanparty_quic::{
+    EndpointKeys, Engine, Identity, ListenConfig, Listener, RelayCertificate, SegmentationOffload, Trust,
+};
 use lanparty_wire::{
-    Incarnation, Mac, MemberId, Profile, SealedRoom,
+    Incarnation, Mac, MemberId, Pin, Profile, SealedRoom,
     control::{Mode, Role, Welcome},
 };
 
@@ -53,5 +58,31 @@ pub fn welcome(member: u16) -> Welcome {
         sealed: true,
         gateway: MemberId::new(HOST),
         members: 2,
+    }
+}
+
+/// Where a relay can be reached and what its key hashes to, and the two halves of it.
+pub struct Open {
+    pub address: String,
+    pub pin: Pin,
+    pub listener: Listener,
+    pub engine: Engine,
+}
+
+/// Opens a relay that keeps its keys in `state`.
+pub fn open(state: &Path) -> Open {
+    let certificate = RelayCertificate::load_or_create(state).unwrap();
+    let pin = certificate.pin();
+    let config = ListenConfig {
+        certificate,
+        keys: EndpointKeys::load_or_create(state).unwrap(),
+        segmentation_offload: SegmentationOffload::Auto,
+    };
+    let (listener, engine) = Listener::new(UdpSocket::bind("127.0.0.1:0").unwrap(), config).unwrap();
+    Open {
+        address: listener.local_address().unwrap().to_string(),
+        pin,
+        listener,
+        engine,
     }
 }

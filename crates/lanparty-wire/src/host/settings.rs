@@ -60,6 +60,17 @@ pub struct IpSettings {
 }
 
 impl IpSettings {
+    /// What a system gives both families of an interface by itself, on Ethernet.
+    pub fn automatic(link: u32, metric: u32) -> [IpSettings; 2] {
+        Family::ALL.map(|family| IpSettings {
+            link,
+            family,
+            metric: Metric::Automatic(metric),
+            default_routes: true,
+            mtu: 1500,
+        })
+    }
+
     /// The present value of what `setting` would set.
     pub fn current(&self, setting: IpSetting) -> IpSetting {
         match setting {

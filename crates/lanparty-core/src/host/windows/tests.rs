@@ -76,7 +76,7 @@ fn the_relay_is_pinned_to_the_real_interface_that_windows_would_take() {
 #[test]
 fn other_tunnels_carry_the_relay_only_if_there_is_no_other_way() {
     let mut host = home();
-    host.links.push(link(20, "corporate VPN", LinkKind::Tun));
+    host.links.push(Link::new(20, "corporate VPN", LinkKind::Tun));
     host.routes.push(route(20, "0.0.0.0/1", None, 0));
     host.routes.push(route(20, "128.0.0.0/1", None, 0));
     assert_eq!(
@@ -303,9 +303,9 @@ fn live() -> Goal {
 fn home() -> Snapshot {
     Snapshot {
         links: vec![
-            link(1, "Loopback Pseudo-Interface 1", LinkKind::Loopback),
-            link(2, "Ethernet", LinkKind::Ethernet),
-            link(3, "WLAN", LinkKind::Wifi),
+            Link::new(1, "Loopback Pseudo-Interface 1", LinkKind::Loopback),
+            Link::new(2, "Ethernet", LinkKind::Ethernet),
+            Link::new(3, "WLAN", LinkKind::Wifi),
         ],
         addresses: vec![address(2, "192.168.178.20/24"), address(3, "192.168.178.21/24")],
         routes: vec![
@@ -316,7 +316,7 @@ fn home() -> Snapshot {
         ],
         settings: [(2, 25), (3, 50)]
             .into_iter()
-            .flat_map(|(link, metric)| settings(link, metric))
+            .flat_map(|(link, metric)| IpSettings::automatic(link, metric))
             .collect(),
         categories: vec![(2, Category::Private)],
     }
@@ -325,21 +325,11 @@ fn home() -> Snapshot {
 /// The same with the adapter, plugged in and with an address of the party's.
 fn connected() -> Snapshot {
     let mut host = home();
-    host.links.push(link(9, TAP, LinkKind::Tap));
+    host.links.push(Link::new(9, TAP, LinkKind::Tap));
     host.addresses.push(address(9, "10.73.42.51/24"));
-    host.settings.extend(settings(9, 25));
+    host.settings.extend(IpSettings::automatic(9, 25));
     host.categories.push((9, Category::Public));
     host
-}
-
-fn settings(link: u32, metric: u32) -> [IpSettings; 2] {
-    Family::ALL.map(|family| IpSettings {
-        link,
-        family,
-        metric: Metric::Automatic(metric),
-        default_routes: true,
-        mtu: 1500,
-    })
 }
 
 fn route(link: u32, destination: &str, via: Option<&str>, metric: u32) -> Route {
@@ -351,24 +341,8 @@ fn route(link: u32, destination: &str, via: Option<&str>, metric: u32) -> Route 
     }
 }
 
-fn link(index: u32, name: &str, kind: LinkKind) -> Link {
-    Link {
-        index,
-        name: name.into(),
-        kind,
-        mac: None,
-        mtu: 1500,
-        up: true,
-        carrier: true,
-    }
-}
-
 fn address(link: u32, text: &str) -> Address {
-    Address {
-        link,
-        address: text.parse().unwrap(),
-        preferred: true,
-    }
+    Address::new(link, text.parse().unwrap())
 }
 
 fn ip(text: &str) -> IpAddr {

@@ -241,10 +241,13 @@ fn room_with(clients: u16, range: &str) -> Room {
 fn serve(room: &mut Room, range: &str, station: Station) {
     let now = room.now;
     let node = room.node(GATEWAY);
-    node.set_lan(LanConfig {
-        addresses: Some(range.parse().unwrap()),
-        ..LanConfig::default()
-    });
+    node.set_lan(
+        now,
+        LanConfig {
+            addresses: Some(range.parse().unwrap()),
+            ..LanConfig::default()
+        },
+    );
     node.lan_station(now, station);
     room.drain();
 }

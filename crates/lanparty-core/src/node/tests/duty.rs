@@ -268,10 +268,14 @@ fn every_relay_that_the_active_one_meets_is_told_who_may_wait() {
     let mut room = Room::empty();
     room.join(GATEWAY, 1);
     let standby = lanparty_wire::PeerId([7; 32]);
-    room.node(GATEWAY).set_lan(crate::lan::LanConfig {
-        standbys: vec![standby],
-        ..Default::default()
-    });
+    let now = room.now;
+    room.node(GATEWAY).set_lan(
+        now,
+        crate::lan::LanConfig {
+            standbys: vec![standby],
+            ..Default::default()
+        },
+    );
     let told = |room: &Room| {
         let is_meant = |(_, message): &&(u16, Message)| matches!(message, Message::Standbys { identities } if *identities == [standby]);
         room.controls.iter().filter(is_meant).count()

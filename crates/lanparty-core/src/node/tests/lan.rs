@@ -13,10 +13,14 @@ fn redirects_of_the_lan_reach_no_member_unless_the_host_wants_its_internet_used(
         let mut room = Room::new(1);
         assert_eq!(room.send(GATEWAY, &frame), []);
         assert_eq!(room.drops, [(GATEWAY, reason)]);
-        room.node(GATEWAY).set_lan(LanConfig {
-            internet: true,
-            ..LanConfig::default()
-        });
+        let now = room.now;
+        room.node(GATEWAY).set_lan(
+            now,
+            LanConfig {
+                internet: true,
+                ..LanConfig::default()
+            },
+        );
         assert_eq!(room.send(GATEWAY, &frame).len(), 1);
     }
 }

@@ -30,10 +30,14 @@ impl Ring {
         let mut room = Room::empty();
         let gateway = Node::new(config(GATEWAY), room.now);
         room.nodes.insert(GATEWAY, gateway);
-        room.node(GATEWAY).set_lan(LanConfig {
-            loop_secret: Some([1; 32]),
-            ..LanConfig::default()
-        });
+        let now = room.now;
+        room.node(GATEWAY).set_lan(
+            now,
+            LanConfig {
+                loop_secret: Some([1; 32]),
+                ..LanConfig::default()
+            },
+        );
         room.join(GATEWAY, 1);
         (1..=3).for_each(|client| room.join(client, 1));
         Ring {

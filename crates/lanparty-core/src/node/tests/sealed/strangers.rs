@@ -1,6 +1,7 @@
 //! A room for strangers.
 
 use super::*;
+use crate::lan::LanConfig;
 
 const STATION: Mac = Mac([0x52, 0x54, 0, 0, 0, 9]);
 /// As [`udp`] has it.
@@ -86,7 +87,13 @@ fn a_gateway_that_was_restarted_goes_on_with_the_leases_that_it_has_heard() {
         party.leave(1);
         party.start(GATEWAY);
         let now = party.now;
-        party.node(GATEWAY).recall_leases(now, &[heard_before.unwrap()]);
+        party.node(GATEWAY).set_lan(
+            now,
+            LanConfig {
+                heard: vec![heard_before.unwrap()],
+                ..LanConfig::default()
+            },
+        );
         party.now += Duration::from_secs(away);
         party.start(1);
         party.pass(Duration::from_secs(3));
