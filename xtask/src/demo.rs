@@ -39,7 +39,8 @@ pub fn run(options: &Options) -> Result<()> {
     setup::need_root("demo", "")?;
     setup::lab_packages()?;
     let interrupt = Interrupt::install()?;
-    let shown = show(options, &interrupt);
+    let shown = step("building relay, LAN gateway and client", binaries::build)
+        .and_then(|()| show(options, &interrupt));
     if interrupt.requested() {
         // What was under way when somebody pressed Ctrl-C may have failed for that reason alone.
         println!("\nEverything is gone again.");
@@ -48,17 +49,16 @@ pub fn run(options: &Options) -> Result<()> {
     shown
 }
 
-/// The demo as a test: everything in its table has been good once, or it fails. Ctrl-C ends the whole program, as in any other test.
-pub fn once() -> Result<()> {
+/// The demo as a test, with the binaries that there are: everything in its table has been good once, or it fails.
+pub fn once(interrupt: &Interrupt) -> Result<()> {
     let options = Options {
         once: true,
         players: 2,
     };
-    show(&options, &Interrupt::never())
+    show(&options, interrupt)
 }
 
 fn show(options: &Options, interrupt: &Interrupt) -> Result<()> {
-    step("building relay, LAN gateway and client", binaries::build)?;
     let mut party = step("building a LAN, the internet, and homes behind NATs", || {
         Ok(Party::prepare(
             &Lab::builder().players(options.players).two_switches(),

@@ -29,11 +29,6 @@ impl Interrupt {
         Ok(Self(flag))
     }
 
-    /// Leaves the signals alone: Ctrl-C ends the process.
-    pub fn never() -> Self {
-        Self(Arc::default())
-    }
-
     /// True after Ctrl-C.
     pub fn requested(&self) -> bool {
         self.0.load(Ordering::Relaxed)

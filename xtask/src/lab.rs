@@ -42,9 +42,9 @@ pub fn run(options: &Options) -> Result<()> {
     println!(
         "\nThe relay's machine is {RELAY_NAME} ({RELAY}); the DHCP server is {DHCP_SERVER}, the game server {GAME_SERVER}.\n\
          The LAN gateway's machine has {LAN_NIC} on the party's LAN and {UPLINK} towards its router.\n\
-         The binaries are in {} after `cargo build --profile lab`.\n\
+         The binaries are in {} after `cargo build`.\n\
          Logs and leases are in {}.\n\nCtrl-C ends the lab and leaves nothing.",
-        root().join("target/lab").display(),
+        root().join("target/debug").display(),
         lab.directory().display(),
     );
     while !interrupt.wait(std::time::Duration::from_secs(1)) {}

@@ -6,7 +6,8 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::{
-    binaries, demo, deps, setup,
+    binaries::{self, LAB_FEATURE},
+    demo, deps, setup,
     step::{Steps, cargo, root, run as run_command},
     windows,
 };
@@ -32,11 +33,12 @@ pub fn run(options: &Options) -> Result<()> {
         setup::need_root("test", ", or leave the lab out with --no-lab")?;
         setup::lab_packages()?;
     }
-    let mut steps = Steps::default();
+    let mut steps = Steps::begin()?;
     let filter = options.filter.as_deref();
     if filter.is_none() {
         checks(&mut steps, options.quick);
     }
+    steps.check("everything, built", binaries::build_for_tests);
     unit_tests(&mut steps, filter);
     if !options.quick {
         windows::steps(&mut steps, filter);
@@ -71,7 +73,7 @@ fn checks(steps: &mut Steps, quick: bool) {
             "--workspace",
             "--all-targets",
             "--features",
-            "lanparty-testkit/lab",
+            LAB_FEATURE,
             "--",
             "-D",
             "warnings",
@@ -83,7 +85,7 @@ fn purity() -> Result<()> {
     setup::wasm_target()
         .context("the wasm32 target is missing, so nothing proves that core and wire do no I/O")?;
     run_command(&mut cargo(&[
-        "build",
+        "check",
         "--target",
         "wasm32-unknown-unknown",
         "-p",
@@ -99,14 +101,19 @@ fn unit_tests(steps: &mut Steps, filter: Option<&str>) {
             "nextest",
             "run",
             "--workspace",
+            "--features",
+            LAB_FEATURE,
             "--no-fail-fast",
             "--no-tests",
             "pass",
+            // Those of the lab follow, each file in a process of its own.
+            "--filterset",
+            "not binary(/^lab_/)",
         ]);
         steps.tests("unit, property and world tests", command.args(filter));
         steps.tests(
             "examples in the documentation",
-            cargo(&["test", "--workspace", "--doc", "-q"]).args(filter),
+            cargo(&["test", "--workspace", "--features", LAB_FEATURE, "--doc", "-q"]).args(filter),
         );
     } else {
         let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
@@ -137,6 +144,9 @@ fn window_steps(steps: &mut Steps, filter: Option<&str>) {
                 &["clippy"],
                 &["--all-targets", "--", "-D", "warnings"],
             ))
+        });
+        steps.check("the window, built", || {
+            run_command(&mut window(&["build"], &["--all-targets"]))
         });
     }
     let more = ["--no-fail-fast"];
@@ -170,33 +180,17 @@ fn deny(manifest: &str) -> Result<()> {
 }
 
 fn lab_steps(steps: &mut Steps, files: &BTreeMap<String, usize>, filter: Option<&str>) {
-    steps.check("the binaries, as the lab runs them", binaries::build_for_tests);
-    steps.check("the window, as the lab runs it", || {
-        setup::window_packages()?;
-        run_command(&mut window(&["build"], &[]))
-    });
-    steps.check("the lab's tests, built", || {
-        run_command(&mut cargo(&[
-            "test",
-            "-p",
-            "lanparty-testkit",
-            "--features",
-            "lab",
-            "--no-run",
-            "--quiet",
-        ]))
-    });
     if filter.is_none() {
-        steps.check("the demo, once", demo::once);
+        let interrupt = steps.interrupt();
+        steps.check("the demo, once", || demo::once(&interrupt));
     }
     for name in files.keys() {
         // Tests of one file share a lab, so they run in one process and one after the other.
         let mut command = cargo(&[
             "test",
-            "-p",
-            "lanparty-testkit",
+            "--workspace",
             "--features",
-            "lab",
+            LAB_FEATURE,
             "--no-fail-fast",
             "--test",
             name,

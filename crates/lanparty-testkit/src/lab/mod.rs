@@ -69,7 +69,7 @@ pub struct LabBuilder {
     two_switches: bool,
     ipv6: bool,
     dhcp: DhcpOptions,
-    profile: &'static str,
+    binaries: &'static str,
 }
 
 impl Default for LabBuilder {
@@ -81,16 +81,16 @@ impl Default for LabBuilder {
             two_switches: false,
             ipv6: false,
             dhcp: DhcpOptions::default(),
-            profile: "lab",
+            binaries: "debug",
         }
     }
 }
 
 impl LabBuilder {
-    /// Cargo's profile whose binaries a party runs; `lab` unless said otherwise.
+    /// The folder in `target` whose binaries a party runs; `debug` unless said otherwise.
     #[must_use]
-    pub fn binaries_of(mut self, profile: &'static str) -> Self {
-        self.profile = profile;
+    pub fn binaries_of(mut self, folder: &'static str) -> Self {
+        self.binaries = folder;
         self
     }
 

@@ -93,7 +93,7 @@ pub struct Party {
 impl Party {
     /// Builds the lab and starts nothing.
     pub fn prepare(builder: &LabBuilder) -> Result<Self, LabError> {
-        let binaries = find_binaries(builder.profile)?;
+        let binaries = find_binaries(builder.binaries)?;
         let lab = builder.build()?;
         let players = lab.players.iter().map(|_| None).collect();
         Ok(Self {
@@ -467,19 +467,17 @@ fn lease_in(status: &Value) -> Option<Ipv4Addr> {
     address.split('/').next()?.parse().ok()
 }
 
-/// The binaries stand in `target/PROFILE`; the program that asks stands somewhere else in `target`.
-fn find_binaries(profile: &str) -> Result<PathBuf, LabError> {
+/// The binaries stand in a folder of `target`; the program that asks stands somewhere else in `target`.
+fn find_binaries(folder: &str) -> Result<PathBuf, LabError> {
     let missing = || LabError::Missing {
-        program: format!("target/{profile}/lanparty-relay"),
-        remedy: format!(
-            "build it with `cargo build --profile {profile} -p lanparty-relay -p lanparty-gateway -p lanparty-client` \
-             (cargo xtask does)"
-        ),
+        program: format!("target/{folder}/lanparty-relay"),
+        remedy: "build it with `cargo build`, for the bench with `cargo build --release` (cargo xtask does)"
+            .to_owned(),
     };
     let program = env::current_exe().map_err(|_| missing())?;
     program
         .ancestors()
-        .map(|ancestor| ancestor.join(profile))
-        .find(|folder| folder.join("lanparty-relay").is_file())
+        .map(|ancestor| ancestor.join(folder))
+        .find(|place| place.join("lanparty-relay").is_file())
         .ok_or_else(missing)
 }
