@@ -1,4 +1,4 @@
-//! How an evening, or the service, is asked to stop.
+//! How an evening, or the service, is asked to stop, or to look around.
 
 use std::{future::pending, io};
 
@@ -35,6 +35,31 @@ impl Stop {
     pub async fn asked(&mut self) {
         if self.0.wait_for(|asked| *asked).await.is_err() {
             // Nobody can ask any more.
+            pending().await
+        }
+    }
+}
+
+/// Whether this machine has woken from sleep, so that what was known of its networks may be over although nobody says so.
+#[derive(Clone, Debug)]
+pub struct Woken(watch::Receiver<u32>);
+
+impl Woken {
+    /// With whom to say it by: a number that it was not before.
+    pub fn new() -> (watch::Sender<u32>, Woken) {
+        let (saying, said) = watch::channel(0);
+        (saying, Woken(said))
+    }
+
+    /// Where only the network's own changes tell.
+    pub fn never() -> Woken {
+        Woken::new().1
+    }
+
+    /// Waits for the next time. Cancel safe.
+    pub async fn again(&mut self) {
+        if self.0.changed().await.is_err() {
+            // Nobody will say it.
             pending().await
         }
     }

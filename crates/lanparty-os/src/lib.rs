@@ -20,6 +20,7 @@ pub mod privileges;
 mod process;
 #[cfg(windows)]
 mod registry;
+pub mod service;
 pub mod socket;
 #[cfg(target_os = "linux")]
 mod syscall;

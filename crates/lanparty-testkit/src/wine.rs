@@ -60,7 +60,7 @@ impl Wine {
         fs::create_dir_all(&wine.prefix).map_err(failed("create", &wine.prefix))?;
         run(wine.command().args(["wineboot", "--init"]))?;
         wine.end()?;
-        let shim = wine.prefix.join("drive_c/windows/system32").join(SHIM_NAME);
+        let shim = wine.drive().join("windows/system32").join(SHIM_NAME);
         run(Command::new(COMPILER)
             .args(["-shared", "-O1", "-o"])
             .arg(&shim)
@@ -105,6 +105,11 @@ impl Wine {
         let mut command = Command::new(LOADER);
         command.envs(self.environment()).env_remove("DISPLAY");
         command
+    }
+
+    /// What its programs take for the drive C.
+    pub fn drive(&self) -> PathBuf {
+        self.prefix.join("drive_c")
     }
 
     /// A path of this machine as its programs see it.

@@ -3,10 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
 
-use std::{env, net::Ipv4Addr, path::PathBuf, time::Duration};
+use std::{env, fs, net::Ipv4Addr, path::PathBuf, process::Command, time::Duration};
 
 use lanparty_testkit::{
-    lab::{GAME_SERVER, Lab, Machine, Party, Process, RELAY_NAME, ROOM, Who, probe::wait_for_ping, wait_for},
+    lab::{
+        GAME_SERVER, Lab, Machine, Output, Party, Process, RELAY_NAME, ROOM, Who, probe::wait_for_ping,
+        wait_for,
+    },
     wine::{LOADER, Wine, WineCopy},
 };
 use serde_json::Value;
@@ -15,6 +18,7 @@ use serde_json::Value;
 const START_LIMIT: Duration = Duration::from_secs(90);
 const STATUS_LIMIT: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(20);
+const SERVICE_STATE: &str = r"C:\party";
 const PROGRAM: &str = "x86_64-pc-windows-gnu/debug/lanparty-client.exe";
 
 #[test]
@@ -36,6 +40,48 @@ fn the_windows_client_takes_a_lease_of_the_party_and_answers_its_pings() {
     wait_for_ping(&party.lab.lan.games, &lease.to_string(), SOON).unwrap();
     // Nothing of the player's machine leads to the party.
     assert!(!machine.run("ip -4 route").unwrap().contains("10.73.42."));
+}
+
+#[test]
+fn the_service_manager_starts_the_service_and_stops_it_and_takes_it_off() {
+    let windows = Windows::new();
+    // What stands beside the order is what the service is started with.
+    let install = || windows.run(&["--state-dir", SERVICE_STATE, "service", "install"]);
+    let installed = install();
+    assert!(
+        installed.stdout.contains("is installed"),
+        "{installed:?}\n{}",
+        windows.service_log()
+    );
+    // Started by its installation, and asked as any program on this machine would.
+    assert_eq!(
+        windows.service_phase().as_deref(),
+        Some("idle"),
+        "{}",
+        windows.service_log()
+    );
+    let again = install();
+    assert!(again.stdout.contains("is installed"), "{again:?}");
+    assert_eq!(windows.service_phase().as_deref(), Some("idle"));
+
+    // By somebody else's hands.
+    let net = |order: &str| windows.output(&["net", order, "lanparty"]);
+    let stopped = net("stop");
+    assert!(stopped.status.success(), "{stopped:?}");
+    assert_eq!(windows.service_phase(), None);
+    let log = windows.service_log();
+    assert_eq!(log.matches("ready for orders").count(), 2, "{log}");
+    assert_eq!(log.matches("asks the service to stop").count(), 2, "{log}");
+    let started = net("start");
+    assert!(started.status.success(), "{started:?}");
+    assert_eq!(windows.service_phase().as_deref(), Some("idle"));
+
+    let gone = windows.run(&["service", "uninstall"]);
+    assert!(gone.stdout.contains("is gone"), "{gone:?}");
+    assert_eq!(windows.service_phase(), None);
+    let missing = windows.run(&["service", "uninstall"]);
+    assert!(missing.stdout.contains("no service"), "{missing:?}");
+    assert!(!net("start").status.success());
 }
 
 /// What the player has installed.
@@ -86,6 +132,38 @@ impl Windows {
         let status: Value = serde_json::from_str(&output.stdout).ok()?;
         let address = status["endpoint"]["dhcp"]["address"].as_str()?;
         address.split('/').next()?.parse().ok()
+    }
+
+    /// The client, without a network of its own.
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.output(&[&[self.program.to_str().unwrap()], arguments].concat())
+    }
+
+    /// A program of Windows.
+    fn output(&self, words: &[&str]) -> Output {
+        let limit = START_LIMIT.as_secs().to_string();
+        let output = Command::new("timeout")
+            .args(["--kill-after=5", &limit, LOADER])
+            .args(words)
+            .envs(self.wine.environment())
+            .env_remove("DISPLAY")
+            .output()
+            .unwrap();
+        Output {
+            status: output.status,
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// What the service does; `None` if nobody answers.
+    fn service_phase(&self) -> Option<String> {
+        let status: Value = serde_json::from_str(&self.run(&["status", "--json"]).stdout).ok()?;
+        Some(status["service"]["phase"].as_str()?.to_owned())
+    }
+
+    fn service_log(&self) -> String {
+        fs::read_to_string(self.wine.drive().join("party/service.log")).unwrap_or_default()
     }
 
     fn words(&self, arguments: &[&str]) -> Vec<String> {

@@ -264,6 +264,15 @@ impl Snapshot {
     pub fn addresses_of(&self, link: u32) -> impl Iterator<Item = &Address> {
         self.addresses.iter().filter(move |address| address.link == link)
     }
+
+    /// Whether the link of this name has this address, with this length of its prefix.
+    pub fn has_address(&self, link: &str, address: Prefix) -> bool {
+        let link = self.link_named(link);
+        link.is_some_and(|link| {
+            self.addresses_of(link.index)
+                .any(|known| known.address == address)
+        })
+    }
 }
 
 /// One change to a host. Whoever applies it writes down first how it is undone. Interfaces are named, because a

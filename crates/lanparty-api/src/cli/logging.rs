@@ -4,6 +4,7 @@
 use std::{
     collections::VecDeque,
     io::{self, IsTerminal, Write},
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -14,7 +15,7 @@ use tracing_subscriber::{
     fmt::writer::{BoxMakeWriter, MakeWriter, MakeWriterExt},
 };
 
-use super::{ExitCode, Failure};
+use super::{ExitCode, Failure, log_file::LogFile};
 
 /// How a log line looks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, clap::ValueEnum)]
@@ -92,7 +93,13 @@ fn directives(verbose: u8, base: LevelFilter) -> String {
 
 /// The newest lines of a log, for somebody who is asked for help later.
 #[derive(Clone, Debug, Default)]
-pub struct LogTail(Arc<Mutex<VecDeque<u8>>>);
+pub struct LogTail(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    lines: VecDeque<u8>,
+    file: Option<LogFile>,
+}
 
 impl LogTail {
     /// Bytes. An evening without trouble writes far less at a service's level.
@@ -100,15 +107,24 @@ impl LogTail {
 
     /// Adds a line that was said and not logged.
     pub fn push(&self, line: &str) {
-        self.keep(line.as_bytes());
-        self.keep(b"\n");
+        self.keep(format!("{line}\n").as_bytes());
+    }
+
+    /// One whose lines are also written behind those that a file has, of at most 4 MiB with one older file beside it (`.1`).
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn in_file(path: &Path) -> io::Result<LogTail> {
+        let file = Some(LogFile::open(path)?);
+        let lines = VecDeque::new();
+        Ok(LogTail(Arc::new(Mutex::new(Kept { lines, file }))))
     }
 
     /// Whole lines, oldest first.
     pub fn text(&self) -> String {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = String::from_utf8_lossy(kept.make_contiguous()).into_owned();
-        if kept.len() < LogTail::MOST {
+        let text = String::from_utf8_lossy(kept.lines.make_contiguous()).into_owned();
+        if kept.lines.len() < LogTail::MOST {
             return text;
         }
         text.split_once('\n')
@@ -117,9 +133,12 @@ impl LogTail {
 
     fn keep(&self, bytes: &[u8]) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.extend(bytes);
-        let excess = kept.len().saturating_sub(LogTail::MOST);
-        kept.drain(..excess);
+        if let Some(file) = &mut kept.file {
+            file.write(bytes);
+        }
+        kept.lines.extend(bytes);
+        let excess = kept.lines.len().saturating_sub(LogTail::MOST);
+        kept.lines.drain(..excess);
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod doctor;
 mod exit;
+mod log_file;
 mod logging;
 mod settings;
 mod status;

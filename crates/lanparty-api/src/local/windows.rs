@@ -5,7 +5,9 @@
 
 use std::{
     fmt::Write,
+    fs::OpenOptions,
     io,
+    os::windows::{fs::OpenOptionsExt, io::OwnedHandle},
     path::{Path, absolute},
     time::Duration,
 };
@@ -17,15 +19,21 @@ use interprocess::os::windows::{
     },
     security_descriptor::SecurityDescriptor,
 };
-use tokio::net::windows::named_pipe::{ClientOptions, NamedPipeClient};
 use widestring::U16CString;
 
 use super::Audience;
 
 /// SDDL ([MS-DTYP] 2.5.1): inherited from nobody; everything for the system, for administrators and for who made it.
 const OWNER_ONLY: &str = "D:P(A;;GA;;;SY)(A;;GA;;;BA)(A;;GA;;;OW)";
-/// The same, and reading and writing for those who are logged on at this machine.
-const PLAYERS: &str = "D:P(A;;GA;;;SY)(A;;GA;;;BA)(A;;GA;;;OW)(A;;GRGW;;;IU)";
+/// The same, and [`SPEAKING`] for those who are logged on at this machine: not all of writing (`GW`), which holds the right to make further
+/// instances of the pipe, and so to answer in the service's place.
+const PLAYERS: &str = "D:P(A;;GA;;;SY)(A;;GA;;;BA)(A;;GA;;;OW)(A;;0x12019b;;;IU)";
+/// What who asks needs of a pipe: FILE_GENERIC_READ and FILE_GENERIC_WRITE without FILE_APPEND_DATA, which for a pipe is
+/// FILE_CREATE_PIPE_INSTANCE (Win32, "Named Pipe Security and Access Rights").
+const SPEAKING: u32 = 0x0012_019b;
+const FILE_FLAG_OVERLAPPED: u32 = 0x4000_0000;
+/// The server may learn who asks, and not act in his name.
+const SECURITY_IDENTIFICATION: u32 = 0x0001_0000;
 /// Stands for the pipe of the client's service.
 pub(super) const SERVICE: &str = r"C:\ProgramData\lanparty\service.sock";
 /// A pipe's name has at most 256 characters, the prefix included.
@@ -55,12 +63,20 @@ impl Listener {
 }
 
 /// Waits while all instances are busy.
-pub(super) async fn connect(path: &Path) -> io::Result<NamedPipeClient> {
+pub(super) async fn connect(path: &Path) -> io::Result<DuplexPipeStream<pipe_mode::Bytes>> {
     let name = pipe_name(path)?;
+    let mut options = OpenOptions::new();
+    options
+        .access_mode(SPEAKING)
+        .custom_flags(FILE_FLAG_OVERLAPPED)
+        .security_qos_flags(SECURITY_IDENTIFICATION);
     loop {
-        match ClientOptions::new().open(&name) {
+        match options.open(&name) {
             Err(error) if error.raw_os_error() == Some(BUSY) => tokio::time::sleep(BUSY_PAUSE).await,
-            outcome => return outcome,
+            opened => {
+                let pipe = OwnedHandle::from(opened?).try_into();
+                return pipe.map_err(|error| io::Error::other(format!("{error:?}")));
+            }
         }
     }
 }
@@ -96,6 +112,13 @@ fn pipe_name(path: &Path) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn players_may_speak_and_not_answer() {
+        const CREATE_PIPE_INSTANCE: u32 = 4;
+        assert_eq!(SPEAKING & CREATE_PIPE_INSTANCE, 0);
+        assert!(PLAYERS.ends_with(&format!("(A;;{SPEAKING:#x};;;IU)")));
+    }
 
     #[test]
     fn paths_have_names_of_their_own_that_fit() {

@@ -7,6 +7,7 @@
 mod desk;
 mod diagnostics;
 mod kept;
+mod manager;
 mod rooms;
 
 use std::{
@@ -23,6 +24,7 @@ use lanparty_api::{
 };
 use lanparty_os::{
     dirs::{StateDir, share_with_group},
+    service::Managed,
     transaction,
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -37,14 +39,14 @@ use crate::{
     },
     session::{self, Begun, Stage},
     settings::{Party, Settings},
-    stop::Stop,
+    stop::{Stop, Woken},
 };
 
 /// Where windows and command lines find the service.
 #[derive(clap::Args, Clone, Debug)]
 pub struct SocketArgs {
     /// The service's socket [default: the well-known one of this machine]
-    #[arg(long, value_name = "PATH", env = "LANPARTY_SOCKET")]
+    #[arg(long, global = true, value_name = "PATH", env = "LANPARTY_SOCKET")]
     pub socket: Option<PathBuf>,
 }
 
@@ -60,43 +62,100 @@ pub struct ServiceArgs {
     #[command(flatten)]
     pub socket: SocketArgs,
     /// Whose members may give orders, beside root
-    #[arg(long, value_name = "NAME", default_value = "lanparty")]
+    #[arg(long, global = true, value_name = "NAME", default_value = "lanparty")]
     pub group: String,
+    #[command(subcommand)]
+    pub order: Option<ServiceOrder>,
 }
 
-/// Serves until the system asks us to stop. `base` is what the administrator has settled for every room.
+/// What is to be done with the service.
+#[derive(clap::Subcommand, Clone, Debug)]
+pub enum ServiceOrder {
+    /// Be the service until the system asks to stop; the same without this word
+    Run {
+        /// Windows' service manager has started this
+        #[arg(long, hide = true)]
+        scm: bool,
+    },
+    /// Have Windows start the service now and with the machine, with the flags that stand here (as administrator)
+    Install,
+    /// Stop the service and take it off (as administrator)
+    Uninstall,
+}
+
+/// Does what is ordered; without an order, serves.
 ///
 /// # Errors
-/// What keeps a service from beginning; no evening that ends badly.
+/// What keeps a service from beginning, or from being registered; no evening that ends badly.
 pub fn run(
     arguments: &ServiceArgs,
     common: &CommonArgs,
     base: Settings,
     state_dir: &Path,
 ) -> Result<(), Failure> {
-    let tail = LogTail::default();
-    cli::init_logging_with(
-        common.log_format,
-        common.verbose,
-        LevelFilter::INFO,
-        Some(tail.clone()),
-    )?;
-    let state = StateDir::open(state_dir).map_err(state_failure)?;
-    let socket = arguments.socket.path();
-    prepare_directory(&socket, &arguments.group)?;
-    session::give_up_privileges(true)?;
-    session::runtime()?.block_on(async {
-        recover(state.path())?;
-        let stop = Stop::by_signal().map_err(unexpected)?;
-        let (service, orders) = Service::new(base, state.path(), tail)?;
-        let _servers = service.open([
-            (socket_path(state.path(), Program::Client), Audience::Owner),
-            (socket, Audience::Players),
-        ])?;
-        tracing::info!("ready for orders");
-        service.serve(orders, stop).await;
-        Ok(())
-    })
+    let begin = Begin {
+        socket: arguments.socket.path(),
+        group: arguments.group.clone(),
+        common: common.clone(),
+        base,
+        state_dir: state_dir.to_owned(),
+    };
+    match arguments.order {
+        None | Some(ServiceOrder::Run { scm: false }) => begin.serve(LogTail::default(), Caller::Person),
+        Some(ServiceOrder::Run { scm: true }) => manager::run(begin),
+        Some(ServiceOrder::Install) => manager::install(),
+        Some(ServiceOrder::Uninstall) => manager::uninstall(),
+    }
+}
+
+/// Who has started the service, and who ends it.
+enum Caller {
+    /// Or systemd, by signals.
+    Person,
+    Manager(Managed),
+}
+
+/// What a service begins with.
+struct Begin {
+    socket: PathBuf,
+    group: String,
+    common: CommonArgs,
+    /// What the administrator has settled for every room.
+    base: Settings,
+    state_dir: PathBuf,
+}
+
+impl Begin {
+    /// Serves until the caller asks us to stop.
+    fn serve(self, tail: LogTail, caller: Caller) -> Result<(), Failure> {
+        cli::init_logging_with(
+            self.common.log_format,
+            self.common.verbose,
+            LevelFilter::INFO,
+            Some(tail.clone()),
+        )?;
+        let state = StateDir::open(&self.state_dir).map_err(state_failure)?;
+        prepare_directory(&self.socket, &self.group)?;
+        session::give_up_privileges(true)?;
+        session::runtime()?.block_on(async {
+            recover(state.path())?;
+            let (stop, woken) = match &caller {
+                Caller::Person => (Stop::by_signal().map_err(unexpected)?, Woken::never()),
+                Caller::Manager(managed) => manager::heard(managed.asked.clone()),
+            };
+            let (service, orders) = Service::new(self.base, state.path(), tail, woken)?;
+            let _servers = service.open([
+                (socket_path(state.path(), Program::Client), Audience::Owner),
+                (self.socket, Audience::Players),
+            ])?;
+            tracing::info!("ready for orders");
+            if let Caller::Manager(managed) = &caller {
+                managed.ready();
+            }
+            service.serve(orders, stop).await;
+            Ok(())
+        })
+    }
 }
 
 /// Sockets take their group from the directory.
@@ -143,6 +202,7 @@ struct Service {
     lan_games: watch::Sender<bool>,
     begun: watch::Sender<Option<Begun>>,
     tail: LogTail,
+    woken: Woken,
     orders: mpsc::Sender<Order>,
 }
 
@@ -157,6 +217,7 @@ impl Service {
         base: Settings,
         state_dir: &Path,
         tail: LogTail,
+        woken: Woken,
     ) -> Result<(Service, mpsc::Receiver<Order>), Failure> {
         let settings = SettingsFile::load(state_dir);
         let mut first = Status::new(Program::Client);
@@ -177,6 +238,7 @@ impl Service {
             begun: watch::Sender::new(None),
             settings,
             tail,
+            woken,
             orders,
         };
         Ok((service, receiver))
@@ -289,6 +351,7 @@ impl Service {
             stop,
             lan_games: self.lan_games.subscribe(),
             begun: self.begun.clone(),
+            woken: self.woken.clone(),
         };
         let state_dir = self.state_dir.clone();
         let entered = party.clone();

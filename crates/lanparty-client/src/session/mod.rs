@@ -52,7 +52,7 @@ use crate::{
     mount::{AdapterKind, Cable, Mount},
     session::player::Player,
     settings::Party,
-    stop::Stop,
+    stop::{Stop, Woken},
 };
 
 /// A goodbye that takes longer is not waited for.
@@ -68,6 +68,7 @@ pub struct Stage {
     pub lan_games: watch::Receiver<bool>,
     /// Filled when the way in is known and the endpoint is there.
     pub begun: watch::Sender<Option<Begun>>,
+    pub woken: Woken,
 }
 
 /// An evening that has begun.
@@ -131,6 +132,7 @@ async fn foreground(party: Party, state_dir: &Path) -> Result<(), Failure> {
         stop: Stop::by_signal().map_err(unexpected)?,
         lan_games,
         begun,
+        woken: Woken::never(),
     };
     tokio::select! {
         outcome = evening(party, state_dir, stage) => outcome,
@@ -311,6 +313,7 @@ async fn play(
         network,
         stop: stage.stop,
         lan_games: stage.lan_games,
+        woken: stage.woken,
         handle,
         status,
         lease: LeaseKeeper::default(),

@@ -31,7 +31,7 @@ use crate::{
     lease::LeaseKeeper,
     mount::{Leases, Mount},
     outlook,
-    stop::Stop,
+    stop::{Stop, Woken},
 };
 
 /// The status is never older.
@@ -53,6 +53,7 @@ pub struct Player {
     pub stop: Stop,
     /// Whether broadcasts of games leave through the adapter.
     pub lan_games: watch::Receiver<bool>,
+    pub woken: Woken,
     pub handle: EndpointHandle,
     pub status: watch::Sender<Status>,
     pub lease: LeaseKeeper,
@@ -102,6 +103,10 @@ impl Player {
                 }
                 change = changes.changed() => {
                     change.map_err(unexpected)?;
+                    self.handle.network_changed();
+                    self.look().await;
+                }
+                () = self.woken.again() => {
                     self.handle.network_changed();
                     self.look().await;
                 }

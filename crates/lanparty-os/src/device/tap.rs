@@ -25,3 +25,11 @@ pub struct TapOptions {
     /// Bytes of IP packet, 68 to 65,521.
     pub mtu: u16,
 }
+
+/// What the system did with one frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Written {
+    Accepted,
+    Refused,
+    Busy,
+}

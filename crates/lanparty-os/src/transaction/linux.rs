@@ -40,7 +40,7 @@ impl Host for ThisHost {
                 }))
             }
             Change::AddAddress { interface, address } => {
-                let there = has_address(&snapshot()?, interface, *address);
+                let there = snapshot()?.has_address(interface, *address);
                 Ok((!there).then(|| Undo::RemoveAddress {
                     interface: interface.clone(),
                     address: *address,
@@ -180,15 +180,6 @@ impl Host for ThisHost {
 
 fn snapshot() -> Result<Snapshot, NetworkError> {
     blocking(async |network| network.snapshot().await)
-}
-
-fn has_address(snapshot: &Snapshot, interface: &str, address: Prefix) -> bool {
-    let link = snapshot.link_named(interface);
-    link.is_some_and(|link| {
-        snapshot
-            .addresses_of(link.index)
-            .any(|known| known.address == address)
-    })
 }
 
 fn has_route(

@@ -27,7 +27,7 @@ impl Host for ThisHost {
                 mac: *mac,
             })),
             Change::AddAddress { interface, address } => {
-                let there = has_address(&network::snapshot()?, interface, *address);
+                let there = network::snapshot()?.has_address(interface, *address);
                 Ok((!there).then(|| Undo::RemoveAddress {
                     interface: interface.clone(),
                     address: *address,
@@ -139,15 +139,6 @@ impl Host for ThisHost {
             | Undo::UnsteadyWifi { .. } => Ok(()),
         }
     }
-}
-
-fn has_address(snapshot: &Snapshot, interface: &str, address: Prefix) -> bool {
-    let link = snapshot.link_named(interface);
-    link.is_some_and(|link| {
-        snapshot
-            .addresses_of(link.index)
-            .any(|known| known.address == address)
-    })
 }
 
 /// The same destination by the same next hop is the same route, whatever its metric.

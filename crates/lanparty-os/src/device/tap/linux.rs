@@ -9,7 +9,7 @@ use std::{
 use lanparty_wire::{Frame, Mac};
 use tokio::io::unix::AsyncFd;
 
-use super::TapOptions;
+use super::{TapOptions, Written};
 use crate::{
     device::{
         Batch, Device, DeviceError, FrameOrigin, FrameSink, FrameSource, Medium, OutBatch, OutFrame, Sent,
@@ -208,13 +208,6 @@ impl TapSink {
             _ => Err(DeviceError::from_io("write to", &self.0.name, error)),
         }
     }
-}
-
-/// What the kernel did with a frame.
-enum Written {
-    Accepted,
-    Refused,
-    Busy,
 }
 
 impl TapControl {

@@ -12,11 +12,8 @@ use std::sync::Arc;
 
 use lanparty_wire::{Frame, Mac, Offload};
 
-use self::{
-    adapter::Adapter,
-    stream::{Stream, Written},
-};
-use super::TapOptions;
+use self::{adapter::Adapter, stream::Stream};
+use super::{TapOptions, Written};
 use crate::device::{
     Batch, Device, DeviceError, FrameSink, FrameSource, Medium, OutBatch, Sent, SourceLosses,
 };

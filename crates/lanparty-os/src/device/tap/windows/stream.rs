@@ -39,7 +39,7 @@ use windows_sys::Win32::{
 };
 
 use crate::{
-    device::{Batch, FrameOrigin},
+    device::{Batch, FrameOrigin, tap::Written},
     win32::{check, owned},
 };
 
@@ -55,14 +55,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The device has gone.
 #[derive(Debug)]
 pub(super) struct Gone;
-
-/// What became of one frame.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Written {
-    Accepted,
-    Refused,
-    Busy,
-}
 
 /// A handle with frames. Dropping it ends all that is under way and closes the handle.
 pub(super) struct Stream(Arc<Core>);
