@@ -60,13 +60,13 @@ fn the_lan_gateway_alone_cuts_a_storm_of_broadcasts() {
     let captures = Captures::start(&party);
     let player = party.machine(Who::Player(0));
     let frames = storm::to_everybody(hostile.mac);
+    let mut made = frames.clone();
     let start = Instant::now();
     // To the LAN gateway as if it were unicast, under a class that is none of theirs: the relay sees no broadcast.
     let sent = thread::scope(|scope| {
         let storm = scope.spawn(|| {
             hostile.storm(RATE, STORM, |hostile, number| {
-                let (_, frame) = &frames[number as usize % frames.len()];
-                hostile.send_to_gateway(Class::Interactive, frame);
+                hostile.send_to_gateway(Class::Interactive, storm::nth(&mut made, number));
             })
         });
         let mut rounds = 0;
@@ -117,13 +117,12 @@ fn fifty_thousand_broadcasts_a_second_of_a_player_harm_nobody_and_are_his() {
     let target = GAME_SERVER.to_string();
     let before = Pinging::often(party.machine(plays), &target).unwrap().times();
     let mac = party.player_mac(1).unwrap();
-    let frames = storm::to_everybody(mac);
     let tap = RawPort::open(party.machine(floods), TAP).unwrap();
     let capture = Capture::start(&party.lab.lan.games, "eth0").unwrap();
     let start = Instant::now();
     let stop = AtomicBool::new(false);
     let (sent, during) = thread::scope(|scope| {
-        let storm = scope.spawn(|| flood(&tap, &frames, &stop));
+        let storm = scope.spawn(|| flood(&tap, mac, &stop));
         let asking = Pinging::often(party.machine(plays), &target).unwrap();
         // Named while it lasts, by its own status.
         let named = |status: &serde_json::Value| {
@@ -160,16 +159,16 @@ fn fifty_thousand_broadcasts_a_second_of_a_player_harm_nobody_and_are_his() {
     assert!(log.contains("floods the room"), "{log}");
 }
 
-/// Sends `frames` by turns until `stop`, [`FLOOD`] a second if the machine can, and gives how many there were.
-fn flood(tap: &RawPort, frames: &[([u8; 8], Vec<u8>)], stop: &AtomicBool) -> u32 {
+/// Sends frames to everybody by turns until `stop`, [`FLOOD`] a second if the machine can, and gives how many there were.
+fn flood(tap: &RawPort, mac: [u8; 6], stop: &AtomicBool) -> u32 {
     const TURNS: u32 = 100;
     let start = Instant::now();
+    let mut frames = storm::to_everybody(mac);
     let (mut sent, mut turn) = (0, 0);
     while !stop.load(Ordering::Relaxed) {
         for _ in 0..FLOOD / TURNS {
-            let (_, frame) = &frames[sent as usize % frames.len()];
             // A full queue of the adapter is the machine's own limit.
-            let _ = tap.send(frame);
+            let _ = tap.send(storm::nth(&mut frames, sent));
             sent += 1;
         }
         turn += 1;

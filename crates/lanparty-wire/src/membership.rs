@@ -29,7 +29,7 @@ const ROSTER: &[u8] = b"lanparty roster v1\0";
 pub enum Standing {
     /// Plays.
     Player,
-    /// Receives, and sends no more than ARP, DHCP and IGMP.
+    /// Receives, and sends no more than ARP, DHCP and reports of groups.
     Spectator,
     /// Speaks for the LAN, and has no address of its own in the room.
     Gateway,

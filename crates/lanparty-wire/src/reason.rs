@@ -90,7 +90,7 @@ drop_reasons! {
     BadRoster = "bad_roster", Filtered;
     /// A second roster with the number of the newest one seen: the host's key has signed for two hosts.
     RosterConflict = "roster_conflict", Filtered;
-    /// A spectator's frame that is neither ARP nor DHCP nor IGMP.
+    /// A spectator's frame that is neither ARP nor DHCP nor a report of groups.
     Spectator = "spectator", Filtered;
     /// From, to or through a LAN gateway that waits to take over from the active one, or may not go on.
     Standby = "standby", Filtered;
@@ -176,6 +176,8 @@ drop_reasons! {
     NeighborRate = "neighbor_rate", RateLimited;
     /// Too much background discovery.
     ChatterRate = "chatter_rate", RateLimited;
+    /// Background discovery that its sender has said a moment ago, word for word.
+    RepeatedChatter = "repeated_chatter", Dropped;
     /// Too many other broadcasts and multicasts.
     FloodRate = "flood_rate", RateLimited;
     /// Too many frames for unknown stations.

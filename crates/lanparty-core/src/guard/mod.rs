@@ -1,4 +1,4 @@
-//! What a sender may send: the safety filters, the source check, and the limits by class.
+//! What a sender may send: the safety filters, the source check, the limits by class, and chatter once only.
 //!
 //! One guard stands for one sender and is asked wherever its frames pass: at the sender itself, at the relay of an open room, and
 //! before the LAN or a player's device takes them. The same rules everywhere, so that each place can be the only one. It
@@ -10,6 +10,7 @@ pub(crate) mod crafted;
 mod flow;
 mod limits;
 mod packet;
+mod repeats;
 mod rules;
 mod spectator;
 mod strangers;
@@ -23,6 +24,7 @@ use lanparty_wire::{Class, DropReason, ETHERNET_HEADER_LEN, Frame, Mac, Offload}
 use crate::hole::{Hole, is_open};
 
 use classify::Flows;
+use repeats::Repeats;
 pub(crate) use limits::{Bucket, ByteBucket};
 pub(crate) use packet::{Ip, Link, Network, Packet, Upper, protocol, word};
 
@@ -53,6 +55,7 @@ pub struct Guard {
     unknown_unicast: Bucket,
     bandwidth: ByteBucket,
     flows: Flows,
+    repeats: Repeats,
 }
 
 impl Guard {
@@ -73,6 +76,7 @@ impl Guard {
             unknown_unicast: Bucket::new(limits.unknown_unicast),
             bandwidth: ByteBucket::new(limits.bandwidth),
             flows: Flows::new(),
+            repeats: Repeats::default(),
         }
     }
 
@@ -84,7 +88,7 @@ impl Guard {
     /// Decides about a frame or super-frame, and says how urgent it is.
     ///
     /// # Errors
-    /// Why it goes no further. Frames refused by a filter take nothing from the limits.
+    /// Why it goes no further. Frames refused by a filter, and repeated chatter, take nothing from the limits.
     pub fn admit(&mut self, now: Instant, frame: Frame<'_>) -> Result<Class, DropReason> {
         self.admit_packet(now, frame).map(|(class, _)| class)
     }
@@ -102,6 +106,9 @@ impl Guard {
         rules::inspect(&packet, from_member)?;
         let now = now.saturating_duration_since(self.epoch);
         let class = self.flows.class_of(now, &packet, segments.bytes);
+        if class == Class::Chatter && packet.is_flood() && self.repeats.is_repeated(now, &packet) {
+            return Err(DropReason::RepeatedChatter);
+        }
         self.take(now, class, packet.is_flood(), &segments)?;
         Ok((class, packet))
     }

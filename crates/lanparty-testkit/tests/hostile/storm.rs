@@ -6,6 +6,8 @@ use lanparty_testkit::lab::frame::{ARP, BROADCAST, Frame};
 
 /// A type for experiments that, unlike the one of decent frames, nothing of ours uses: to a guard it is a game's.
 pub const GAME: u16 = 0x88b6;
+/// Which of the frames to everybody is chatter.
+const CHATTER: usize = 2;
 
 /// Frames to everybody with their marks: a game's broadcast, ARP, mDNS, and a game's multicast in IPv6.
 pub fn to_everybody(mac: [u8; 6]) -> [([u8; 8], Vec<u8>); 4] {
@@ -29,7 +31,7 @@ pub fn to_everybody(mac: [u8; 6]) -> [([u8; 8], Vec<u8>); 4] {
             ([1, 0, 0x5e, 0, 0, 0xfb], mac),
             (ipv4, 5353),
             (Ipv4Addr::new(224, 0, 0, 251), 5353),
-            &marks[2],
+            &[&marks[CHATTER][..], &[0; 16]].concat(),
         ),
         Frame::udp6(
             ([0x33, 0x33, 0, 0, 0, 1], mac),
@@ -40,4 +42,16 @@ pub fn to_everybody(mac: [u8; 6]) -> [([u8; 8], Vec<u8>); 4] {
     ];
     let mut frames = frames.into_iter();
     marks.map(|mark| (mark, frames.next().expect("as many as marks").bytes().to_vec()))
+}
+
+/// Makes the `number`th frame of a storm from one of [`to_everybody`] in its place: what is not chatter as it is, and chatter with words of its own,
+/// because a guard lets the same ones pass once only.
+pub fn nth<'a>(frames: &'a mut [([u8; 8], Vec<u8>); 4], number: u32) -> &'a [u8] {
+    let which = number as usize % frames.len();
+    let (_, frame) = &mut frames[which];
+    if which == CHATTER {
+        let end = frame.len() - 4;
+        frame[end..].copy_from_slice(&number.to_be_bytes());
+    }
+    frame
 }

@@ -21,12 +21,20 @@ fn arp() -> Vec<u8> {
     ether(Mac::BROADCAST, ethertype::ARP, &[0; 46])
 }
 
-fn mdns() -> Vec<u8> {
+fn mdns(which: usize) -> Vec<u8> {
+    let question = [&which.to_be_bytes()[..], &[0; 32]].concat();
     ether(
         Mac::BROADCAST,
         ethertype::IPV4,
-        &ipv4(17, &[], &udp(5353, 5353, &[0; 40])),
+        &ipv4(17, &[], &udp(5353, 5353, &question)),
     )
+}
+
+/// How many of `count` different questions pass at once.
+fn questions_passing(guard: &mut Guard, now: Instant, count: usize) -> usize {
+    (0..count)
+        .filter(|which| guard.admit(now, Frame::plain(&mdns(*which))).is_ok())
+        .count()
 }
 
 /// How many of `count` frames pass at once.
@@ -63,14 +71,11 @@ fn a_flood_touches_no_other_class() {
     let mut guard = of_member();
     for now in (0..10_000).step_by(10).map(after) {
         passing(&mut guard, now, &shout(), 500);
-        passing(&mut guard, now, &mdns(), 50);
+        questions_passing(&mut guard, now, 50);
     }
+    assert_eq!(questions_passing(&mut guard, after(10_000), 50), 1);
     assert_eq!(
-        guard.admit(after(10_000), Frame::plain(&mdns())).map(|_| ()),
-        Ok(())
-    );
-    assert_eq!(
-        passing(&mut guard, after(10_001), &mdns(), 50),
+        questions_passing(&mut guard, after(10_001), 50),
         0,
         "chatter is used up"
     );
@@ -86,13 +91,14 @@ fn a_flood_touches_no_other_class() {
 #[test]
 fn a_flooding_member_stays_below_a_thousand_frames_a_second() {
     let mut guard = of_member();
-    let frames = [shout(), arp(), mdns()];
+    let frames = [shout(), arp()];
     let passed: usize = (1_000..11_000)
         .map(|ms| {
-            frames
+            let shouted: usize = frames
                 .iter()
                 .map(|frame| passing(&mut guard, after(ms), frame, 17))
-                .sum::<usize>()
+                .sum();
+            shouted + questions_passing(&mut guard, after(ms), 17)
         })
         .sum();
     let bursts = 500 + 300 + 300;
@@ -215,6 +221,36 @@ fn refused_frames_cost_nothing() {
 }
 
 #[test]
+fn a_question_that_is_asked_over_and_over_passes_now_and_then_and_leaves_others_their_room() {
+    let mut guard = of_member();
+    let passed: usize = (0..1000)
+        .map(|ms| passing(&mut guard, after(ms), &mdns(0), 50))
+        .sum();
+    assert_eq!(passed, 25, "once in 40 ms");
+    assert_eq!(
+        guard.admit(after(999), Frame::plain(&mdns(0))),
+        Err(RepeatedChatter)
+    );
+    let left = questions_passing(&mut guard, after(999), 1000);
+    assert!(left > 250, "{left} of the burst of 300");
+}
+
+#[test]
+fn what_somebody_waits_for_may_be_said_again_at_once() {
+    let dhcp = ether(
+        Mac::BROADCAST,
+        ethertype::IPV4,
+        &ipv4(17, &[], &udp(68, 67, &[1; 240])),
+    );
+    let report = v6(&ipv6(0, &extension(58, 0, &[143, 0, 0, 0, 0, 0, 0, 0])));
+    // A question to one station is answered by that one alone.
+    let asked_one = v4(&ipv4(17, &[], &udp(137, 137, &[0; 50])));
+    for frame in [shout(), arp(), dhcp, report, asked_one] {
+        assert_eq!(passing(&mut of_member(), start(), &frame, 10), 10);
+    }
+}
+
+#[test]
 fn sixty_phones_on_the_lan_are_no_storm() {
     let mut guard = Guard::new(
         Origin::Lan,
@@ -225,7 +261,7 @@ fn sixty_phones_on_the_lan_are_no_storm() {
         },
         start(),
     );
-    assert_eq!(passing(&mut guard, start(), &mdns(), 60 * 50), 60 * 50);
+    assert_eq!(questions_passing(&mut guard, start(), 60 * 50), 60 * 50);
     assert!(passing(&mut guard, start(), &shout(), 50_000) < 20_000);
 }
 
