@@ -14,8 +14,8 @@ use std::{
 
 use super::packet::{Packet, Upper};
 
-/// How long a moment is: shorter than any pause with which a protocol repeats itself against loss. The shortest are the 50 ms of SOAP-over-UDP 1.1,
-/// appendix A (UDP_MIN_DELAY), by which WS-Discovery goes; those of mDNS (RFC 6762, section 8), LLMNR and NetBIOS are 100 ms and more.
+/// How long a moment is: shorter than any pause with which a protocol repeats itself against loss. The shortest are the 50 ms of SOAP-over-UDP
+/// (UDP_MIN_DELAY), by which WS-Discovery goes; those of mDNS (RFC 6762, section 8), LLMNR and NetBIOS are 100 ms and more.
 pub(super) const MOMENT: Duration = Duration::from_millis(40);
 /// How many words are remembered of one sender. Two that share a slot push each other out, which lets a repetition pass.
 const SLOTS: usize = 64;

@@ -124,7 +124,7 @@ pub const BURSTS: &[Burst] = &[
     row(
         WINDOWS,
         "NetBIOS: announcements of the browser",
-        "MS-BRWS, section 3.2 (host and request announcements)",
+        "Microsoft, MS-BRWS, sections 2.2.1 and 2.2.2, and TechNet cc959908 (once when it comes, then after minutes; here twice)",
         Shape::Udp4(EVERYBODY, 138),
         201,
         (2, &[1_000, 5_000]),
@@ -180,7 +180,7 @@ pub const BURSTS: &[Burst] = &[
     row(
         WINDOWS,
         "WS-Discovery on IPv4: hello and two probes",
-        "SOAP-over-UDP 2004, appendix I (MULTICAST_UDP_REPEAT 4, 50 ms doubled)",
+        "SOAP-over-UDP of 2004, its retransmission (MULTICAST_UDP_REPEAT 4, UDP_MIN_DELAY 50 ms, doubled)",
         WSD,
         900,
         (3, WSD_REPEATS),
@@ -188,7 +188,7 @@ pub const BURSTS: &[Burst] = &[
     row(
         WINDOWS,
         "WS-Discovery on IPv6: the same",
-        "SOAP-over-UDP 2004, appendix I",
+        "SOAP-over-UDP of 2004",
         WSD6,
         900,
         (3, WSD_REPEATS),
@@ -244,7 +244,7 @@ pub const BURSTS: &[Burst] = &[
     row(
         PHONE,
         "SSDP: searches for players of films",
-        "DIAL 2.2, section 5.1; UPnP Device Architecture 1.1, section 1.3.2",
+        "Netflix, DIAL 2.2.1, M-SEARCH request; UPnP Device Architecture 1.1, section 1.3.2",
         SSDP,
         125,
         (2, &[0, 500, 1_000, 10_000]),
@@ -284,15 +284,15 @@ pub const BURSTS: &[Burst] = &[
     row(
         PCS,
         "Games of the Source engine look for servers: ports 27015 to 27020",
-        "Valve, Server Queries (A2S_INFO) and its LAN browser's ports",
+        "Valve Developer Community, Server queries (A2S_INFO is 25 bytes); the ports that hosts are told to open",
         Shape::Udp4(EVERYBODY, 27_015),
         25,
         (6, &[2_500]),
     ),
     row(
         PCS,
-        "Doom plays by broadcast: 35 tics a second",
-        "id Software, Doom's published source, ipxnet and d_net (TICRATE 35)",
+        "Doom before 1.2 plays by broadcast: 35 tics a second",
+        "doomwiki.org, Broadcast packet meltdown; id Software, Doom's published source (TICRATE 35)",
         Shape::Ipx(0x869c),
         60,
         (1, TICS),
@@ -300,7 +300,7 @@ pub const BURSTS: &[Burst] = &[
     row(
         PCS,
         "IPX: service and route announcements",
-        "Novell, IPX Router Specification, sections 3 and 4 (every 60 s, and when it comes)",
+        "Novell, NIAS 4.2, IPX Routing and Service Protocols (at once what is new, and every 60 s)",
         Shape::Ipx(0x452),
         64,
         (2, &[0, 1_000]),
