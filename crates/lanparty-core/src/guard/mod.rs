@@ -24,9 +24,9 @@ use lanparty_wire::{Class, DropReason, ETHERNET_HEADER_LEN, Frame, Mac, Offload}
 use crate::hole::{Hole, is_open};
 
 use classify::Flows;
-use repeats::Repeats;
 pub(crate) use limits::{Bucket, ByteBucket};
 pub(crate) use packet::{Ip, Link, Network, Packet, Upper, protocol, word};
+use repeats::Repeats;
 
 pub use classify::class_of;
 pub use flow::flow_hash;

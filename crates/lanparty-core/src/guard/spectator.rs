@@ -49,13 +49,7 @@ mod tests {
             assert!(spectator_may_send(&said), "{said:02x?}");
         }
         // Queries, echo, neighbour discovery, a DHCP server, a game.
-        for said in [
-            mld(130),
-            icmp6(128),
-            icmp6(135),
-            dhcp(67, 68),
-            dhcp(27015, 27015),
-        ] {
+        for said in [mld(130), icmp6(128), icmp6(135), dhcp(67, 68), dhcp(27015, 27015)] {
             assert!(!spectator_may_send(&said), "{said:02x?}");
         }
     }
