@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use clap::ValueEnum;
+use lanparty_api::status::InterfaceStatus;
 use lanparty_os::{
     device::{
         Batch, Device, DeviceError, FrameSink, FrameSource, Medium, OutBatch, Sent, SourceLosses,
@@ -92,6 +93,22 @@ impl Mount {
                     plug.connect();
                 }
                 Ok(())
+            }
+        }
+    }
+
+    /// What the status says of it. The host in memory has a name and no index, as no system knows it.
+    pub fn shown(&self, snapshot: &Snapshot, tap: &str) -> Option<InterfaceStatus> {
+        match self {
+            Mount::System(_) => InterfaceStatus::of(snapshot, tap),
+            Mount::Memory(memory) => {
+                let memory = lock(memory);
+                Some(InterfaceStatus {
+                    mac: Some(memory.mac),
+                    up: memory.host.is_some(),
+                    carrier: memory.up,
+                    ..InterfaceStatus::absent("memory")
+                })
             }
         }
     }

@@ -12,11 +12,16 @@ use tokio::sync::watch;
 
 use crate::lease::LeaseKeeper;
 
-/// Puts what this machine shows into the status.
-pub fn note_host(status: &watch::Sender<Status>, snapshot: &Snapshot, tap: &str) {
+/// Puts what this machine shows into the status, and what games see of the room.
+pub fn note_host(
+    status: &watch::Sender<Status>,
+    snapshot: &Snapshot,
+    tap: &str,
+    interface: Option<InterfaceStatus>,
+) {
     let warnings: Vec<String> = warnings(snapshot, tap).iter().map(ToString::to_string).collect();
     change(status, |endpoint| {
-        endpoint.interface = InterfaceStatus::of(snapshot, tap);
+        endpoint.interface = interface;
         endpoint.warnings = warnings;
     });
 }

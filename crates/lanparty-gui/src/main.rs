@@ -7,6 +7,7 @@
 
 mod checklist;
 mod entry;
+mod kept;
 mod model;
 #[cfg(test)]
 mod samples;
@@ -26,14 +27,14 @@ use std::{
 use eframe::egui::{self, ViewportBuilder};
 use lanparty_api::local::service_path;
 
-use crate::{model::Model, service::Service};
+use crate::{kept::Kept, model::Model, service::Service};
 
 const HELP: &str = "\
 lanparty: the window of the lanparty client
 
-Usage: lanparty [LINK]
+Usage: lanparty [OPTIONS] [--] [LINK]
 
-  LINK               an invite link; the window asks before it joins
+  LINK               an invite link; the window asks before it joins. Behind -- nothing else is an option
   --socket PATH      the service's socket, instead of the well-known one (or LANPARTY_SOCKET)
   --version, --help
 
@@ -47,14 +48,21 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let words: Vec<String> = env::args().skip(1).collect();
-    if words.iter().any(|word| word == "--help" || word == "-h") {
-        println!("{HELP}");
-        return ExitCode::SUCCESS;
-    }
-    if words.iter().any(|word| word == "--version" || word == "-V") {
-        println!("lanparty {}", env!("CARGO_PKG_VERSION"));
-        return ExitCode::SUCCESS;
+    let words: Vec<String> = env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let mut options = words.iter().map(String::as_str).take_while(|&word| word != "--");
+    match options.find(|word| ["--help", "-h", "--version", "-V"].contains(word)) {
+        Some("--help" | "-h") => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Some(_) => {
+            println!("lanparty {}", env!("CARGO_PKG_VERSION"));
+            return ExitCode::SUCCESS;
+        }
+        None => {}
     }
     let outcome = arguments(&words).and_then(|arguments| open(arguments).map_err(|error| error.to_string()));
     match outcome {
@@ -72,13 +80,17 @@ fn main() -> ExitCode {
 fn arguments(words: &[String]) -> Result<Arguments, String> {
     let mut arguments = Arguments::default();
     let mut words = words.iter();
+    let mut only_links = false;
     while let Some(word) = words.next() {
         match word.as_str() {
-            "--socket" => {
+            "--" if !only_links => only_links = true,
+            "--socket" if !only_links => {
                 let path = words.next().ok_or("--socket needs a path")?;
                 arguments.socket = Some(path.into());
             }
-            flag if flag.starts_with('-') => return Err(format!("there is no flag {flag}; see --help")),
+            flag if flag.starts_with('-') && !only_links => {
+                return Err(format!("there is no flag {flag}; see --help"));
+            }
             link if arguments.link.is_none() => arguments.link = Some(link.to_owned()),
             _ => return Err("one link at a time".to_owned()),
         }
@@ -101,6 +113,8 @@ fn open(arguments: Arguments) -> eframe::Result {
     };
     let create: eframe::AppCreator<'_> = Box::new(move |creation| {
         theme::install(&creation.egui_ctx);
+        let kept = Kept::of_this_person();
+        creation.egui_ctx.set_theme(kept.theme());
         let context = creation.egui_ctx.clone();
         let service = Service::find(socket, folder(), move || context.request_repaint())?;
         Ok(Box::new(Window {
@@ -108,6 +122,7 @@ fn open(arguments: Arguments) -> eframe::Result {
             service,
             opened: Instant::now(),
             title: "",
+            kept,
         }))
     });
     eframe::run_native("lanparty", options, create)
@@ -127,6 +142,7 @@ struct Window {
     opened: Instant,
     /// What the title says.
     title: &'static str,
+    kept: Kept,
 }
 
 impl eframe::App for Window {
@@ -148,7 +164,31 @@ impl eframe::App for Window {
             let title = format!("lanparty: {title}");
             ui.ctx().send_viewport_cmd(egui::ViewportCommand::Title(title));
         }
+        self.kept
+            .set_theme(ui.ctx().options(|options| options.theme_preference));
         // The plot moves on while nothing changes.
         ui.ctx().request_repaint_after(Duration::from_secs(1));
+    }
+}
+
+#[cfg(test)]
+mod argument_tests {
+    use super::*;
+
+    fn parsed(words: &[&str]) -> Result<Arguments, String> {
+        arguments(&words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn what_a_link_from_the_web_brings_along_is_no_option() {
+        let link = |link: &str| Arguments {
+            link: Some(link.to_owned()),
+            socket: None,
+        };
+        assert_eq!(parsed(&["lanparty://x"]), Ok(link("lanparty://x")));
+        assert_eq!(parsed(&["--", "lanparty://x"]), Ok(link("lanparty://x")));
+        assert_eq!(parsed(&["--", "--socket"]), Ok(link("--socket")));
+        assert!(parsed(&["--", "lanparty://x", "--socket", "elsewhere"]).is_err());
+        assert!(parsed(&["--sockets", "lanparty://x"]).is_err());
     }
 }

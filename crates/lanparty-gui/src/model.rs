@@ -266,6 +266,7 @@ impl Model {
     pub fn headline(&self) -> &'static str {
         match (self.screen(), self.phase(), self.mood()) {
             (Screen::NoService, ..) => "The lanparty service is not running",
+            (Screen::Asking, ..) => "You have opened an invite",
             (_, Phase::Idle, _) => "Not connected",
             (_, Phase::Leaving, _) => "Leaving the room …",
             (_, _, Mood::Good) => "You are at the party",
@@ -413,6 +414,7 @@ mod tests {
         let mut model = Model::opened_with(Some("lanparty://nonsense".into()));
         model.hear(News::Status(Box::new(samples::idle())), 0.0);
         assert_eq!(model.screen(), Screen::Asking);
+        assert_eq!(model.headline(), "You have opened an invite");
         assert!(model.invitation().unwrap().is_err());
         assert_eq!(model.accept(), []);
         assert_eq!(model.screen(), Screen::Start);

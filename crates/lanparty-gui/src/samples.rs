@@ -41,6 +41,7 @@ pub fn playing() -> Status {
     endpoint.interface = Some(InterfaceStatus {
         up: true,
         carrier: true,
+        index: 7,
         ..InterfaceStatus::absent("lanparty0")
     });
     endpoint.dhcp = Dhcp::Bound {

@@ -5,6 +5,7 @@
 //! the sockets of all programs of a prefix, so a machine of the lab needs a copy of its own as well.
 
 use std::{
+    env,
     ffi::OsString,
     fs, io,
     ops::Deref,
@@ -30,6 +31,24 @@ const REGISTRY: [&str; 3] = ["system.reg", "user.reg", "userdef.reg"];
 const READY: &str = "lanparty-ready";
 /// A server ends by itself a moment after its last program; one that is to end now gets this long, twice.
 const END_LIMIT: Duration = Duration::from_secs(20);
+
+/// The client, as `cargo xtask test` builds it below the target folder.
+pub const CLIENT: &str = "x86_64-pc-windows-gnu/debug/lanparty-client.exe";
+/// The window, likewise.
+pub const WINDOW: &str = "window/x86_64-pc-windows-gnu/debug/lanparty.exe";
+
+/// The target folder of the running test, if this was built in it.
+///
+/// # Errors
+/// It was not, and what builds it.
+pub fn target_with(program: &str) -> Result<PathBuf, LabError> {
+    let test = env::current_exe().map_err(failed("find the test in", Path::new("/proc")))?;
+    let folder = test.ancestors().find(|folder| folder.join(program).is_file());
+    folder.map(Path::to_owned).ok_or_else(|| LabError::Missing {
+        program: program.to_owned(),
+        remedy: "cargo xtask test builds it into the target folder".to_owned(),
+    })
+}
 
 /// A prefix.
 #[derive(Debug)]
@@ -107,7 +126,20 @@ impl Wine {
         command
     }
 
-    /// What its programs take for the drive C.
+    /// The command line of a program in it, for a machine of the lab.
+    pub fn words(&self, program: &Path, arguments: &[&str]) -> Vec<String> {
+        let environment = self.environment().into_iter();
+        let environment = environment.map(|(name, value)| format!("{name}={}", value.to_string_lossy()));
+        let program = [LOADER.to_owned(), program.display().to_string()];
+        let arguments = arguments.iter().map(|&word| word.to_owned());
+        std::iter::once("env".to_owned())
+            .chain(environment)
+            .chain(program)
+            .chain(arguments)
+            .collect()
+    }
+
+    /// Where its C: drive lies on this machine.
     pub fn drive(&self) -> PathBuf {
         self.prefix.join("drive_c")
     }

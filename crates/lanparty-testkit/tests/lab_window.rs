@@ -4,9 +4,9 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
 
-use std::{env, path::PathBuf, time::Duration};
+use std::{env, time::Duration};
 
-use lanparty_testkit::lab::{GAME_SERVER, Lab, Party, Process, TAP, Who, probe::wait_for_ping, wait_for};
+use lanparty_testkit::lab::{GAME_SERVER, Lab, Party, Process, Screen, TAP, Who, probe::wait_for_ping};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const PLAYER: Who = Who::Player(0);
@@ -28,7 +28,7 @@ fn a_link_is_asked_about_and_one_key_later_games_are_at_the_party() {
     desk.wait_for_title(&party, "lanparty: The lanparty service is not running");
     desk.picture(&party, "no-service");
     let mut service = desk.service(&party);
-    desk.wait_for_title(&party, "lanparty: Not connected");
+    desk.wait_for_title(&party, "lanparty: You have opened an invite");
     desk.picture(&party, "invite");
     let status = party.status(PLAYER).unwrap();
     assert_eq!(
@@ -37,7 +37,8 @@ fn a_link_is_asked_about_and_one_key_later_games_are_at_the_party() {
     );
 
     // Past the two pages and the colours to the one button.
-    desk.keys(&party, &["Tab", "Tab", "Tab", "Tab", "space"]);
+    let keys = ["Tab", "Tab", "Tab", "Tab", "space"];
+    desk.screen.keys(party.machine(PLAYER), &keys).unwrap();
     party.wait_for_lease(0, LIMIT).unwrap();
     desk.wait_for_title(&party, "lanparty: You are at the party");
     wait_for_ping(party.machine(PLAYER), &GAME_SERVER.to_string(), LIMIT).unwrap();
@@ -62,51 +63,24 @@ fn a_link_is_asked_about_and_one_key_later_games_are_at_the_party() {
 
 /// The player's screen, and where his service listens.
 struct Desk {
-    display: String,
+    screen: Screen,
     socket: String,
-    _screen: Process,
 }
 
 impl Desk {
     fn new(party: &Party) -> Desk {
         let machine = party.machine(PLAYER);
-        let words = [
-            "Xvfb",
-            "-displayfd",
-            "1",
-            "-screen",
-            "0",
-            "520x900x24",
-            "-nolisten",
-            "tcp",
-        ];
-        let mut screen = machine.spawn("screen", &words).unwrap();
-        let display = wait_for("a screen", LIMIT, || {
-            assert!(screen.is_running(), "{}", screen.log());
-            let log = screen.log();
-            log.lines().find_map(|line| line.trim().parse::<u32>().ok())
-        });
+        let socket = machine.directory().join("service/service.sock");
         Desk {
-            display: format!("DISPLAY=:{}", display.unwrap()),
-            socket: machine
-                .directory()
-                .join("service/service.sock")
-                .display()
-                .to_string(),
-            _screen: screen,
+            screen: Screen::new(machine).unwrap(),
+            socket: socket.display().to_string(),
         }
     }
 
     fn open(&self, party: &Party, words: &[&str]) -> Process {
         let program = window();
-        let head = [
-            "env",
-            &self.display,
-            "LIBGL_ALWAYS_SOFTWARE=1",
-            &program,
-            "--socket",
-            &self.socket,
-        ];
+        let [display, software] = self.screen.environment();
+        let head = ["env", &display, &software, &program, "--socket", &self.socket];
         party
             .machine(PLAYER)
             .spawn("window", &[&head, words].concat())
@@ -128,45 +102,12 @@ impl Desk {
         party.machine(PLAYER).spawn("service", &words).unwrap()
     }
 
-    /// What a tool of the screen prints; nothing if it finds nothing.
-    fn tool(&self, party: &Party, script: &str) -> String {
-        let script = format!("export {}; {script}", self.display);
-        let output = party
-            .machine(PLAYER)
-            .output(&["sh", "-c", &script], LIMIT)
-            .unwrap();
-        output.stdout
-    }
-
     fn wait_for_title(&self, party: &Party, title: &str) {
-        let mut last = String::new();
-        let found = wait_for(title, LIMIT, || {
-            last = self.tool(
-                party,
-                "xdotool search --onlyvisible --name lanparty getwindowname",
-            );
-            last.lines().any(|line| line == title).then_some(())
-        });
-        found.unwrap_or_else(|error| panic!("{error}; the title is {last}"));
-    }
-
-    fn keys(&self, party: &Party, keys: &[&str]) {
-        let window = "$(xdotool search --onlyvisible --name lanparty | head -1)";
-        self.tool(party, &format!("xdotool windowfocus --sync {window}"));
-        for key in keys {
-            self.tool(party, &format!("xdotool key {key}; sleep 0.3"));
-        }
+        self.screen.wait_for_title(party.machine(PLAYER), title).unwrap();
     }
 
     fn picture(&self, party: &Party, name: &str) {
-        if let Some(folder) = env::var_os("LANPARTY_PICTURES") {
-            let file = PathBuf::from(folder).join(name).with_extension("png");
-            // What has just been told is drawn a moment later.
-            self.tool(
-                party,
-                &format!("sleep 2; import -window root '{}'", file.display()),
-            );
-        }
+        self.screen.picture(party.machine(PLAYER), name).unwrap();
     }
 }
 

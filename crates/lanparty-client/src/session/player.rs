@@ -252,7 +252,8 @@ impl Player {
         match self.network.snapshot().await {
             Ok(snapshot) => {
                 complain(block_in_place(|| self.adapter.refresh(&snapshot)));
-                outlook::note_host(&self.status, &snapshot, &self.tap);
+                let interface = self.adapter.shown(&snapshot, &self.tap);
+                outlook::note_host(&self.status, &snapshot, &self.tap, interface);
             }
             Err(error) => tracing::warn!(%error, "could not look at this machine's network"),
         }

@@ -120,7 +120,7 @@ pub fn ask(ui: &mut Ui, model: &mut Model, orders: &mut Vec<Command>) {
     let Some(says) = model.invitation().cloned() else {
         return;
     };
-    title(ui, "You have opened an invite");
+    title(ui, model.headline());
     card(ui, |ui| match says {
         Ok(where_to) => {
             text(ui, RichText::new(where_to).strong());

@@ -34,6 +34,7 @@ pub mod probe;
 mod process;
 mod raw;
 mod refusal;
+mod screen;
 mod snapshot;
 mod wait;
 
@@ -49,6 +50,7 @@ pub use self::{
     party_lan::{DHCP_SERVER, DhcpOptions, GAME_SERVER, MEMBERSHIP, PREFIX6, PartyLan},
     process::Process,
     raw::{Capture, RawPort, Seen},
+    screen::Screen,
     snapshot::HostSnapshot,
     wait::wait_for,
 };
