@@ -10,6 +10,7 @@ mod bench;
 mod binaries;
 mod demo;
 mod deps;
+mod dist;
 mod fuzz;
 mod interrupt;
 mod lab;
@@ -42,6 +43,8 @@ enum Task {
     Bench(bench::Options),
     /// Run the fuzz targets (needs a nightly toolchain and cargo-fuzz)
     Fuzz(fuzz::Options),
+    /// Make what players download
+    Dist(dist::Options),
     /// Leave a lab running and print how to enter its machines (needs root)
     Lab(lab::Options),
 }
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Task::Deps => deps::run(),
         Task::Bench(options) => bench::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Dist(options) => dist::start(&options),
         Task::Lab(options) => lab::run(&options),
     };
     match result {

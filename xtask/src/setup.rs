@@ -41,6 +41,12 @@ const WINDOWS: [Part; 3] = [
     ("/usr/bin/wine", "wine"),
 ];
 
+/// What packs the Windows client, and takes the symbols out of it.
+const DIST: [Part; 2] = [
+    ("/usr/bin/makensis", "nsis"),
+    ("/usr/bin/x86_64-w64-mingw32-strip", "binutils-mingw-w64-x86-64"),
+];
+
 /// What the window is linked with, and what shows it to its test.
 const WINDOW: [Part; 11] = [
     ("/usr/bin/pkg-config", "pkgconf"),
@@ -90,6 +96,11 @@ pub fn bench_packages() -> Result<()> {
 /// Makes sure that everything the window is built, shown and tested with is installed.
 pub fn window_packages() -> Result<()> {
     packages(&WINDOW)
+}
+
+/// Makes sure that everything is there that an installer is made with.
+pub fn dist_packages() -> Result<()> {
+    packages(&DIST)
 }
 
 fn packages(parts: &[Part]) -> Result<()> {

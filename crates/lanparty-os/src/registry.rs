@@ -5,8 +5,8 @@ use std::{io, ptr};
 use windows_sys::Win32::{
     Foundation::{ERROR_MORE_DATA, INVALID_HANDLE_VALUE},
     System::Registry::{
-        HKEY, KEY_READ, KEY_WRITE, REG_SZ, RRF_RT_REG_SZ, RegCloseKey, RegCreateKeyExW, RegGetValueW,
-        RegOpenKeyExW, RegSetValueExW,
+        HKEY, KEY_READ, KEY_WRITE, REG_SZ, RRF_RT_REG_SZ, RegCloseKey, RegCreateKeyExW, RegDeleteValueW,
+        RegGetValueW, RegOpenKeyExW, RegSetValueExW,
     },
 };
 
@@ -90,6 +90,11 @@ impl Key {
             )
         })
     }
+
+    pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
+        // SAFETY: the name ends with a zero.
+        check_code(unsafe { RegDeleteValueW(self.0, wide(name).as_ptr()) })
+    }
 }
 
 impl Drop for Key {
@@ -113,6 +118,8 @@ mod tests {
         let read = Key::open(HKEY_CURRENT_USER, &path, KEY_READ).unwrap();
         assert_eq!(read.text("Name").unwrap(), "lanparty0 ü");
         assert_eq!(read.text("other").unwrap_err().kind(), io::ErrorKind::NotFound);
+        key.remove("Name").unwrap();
+        assert_eq!(read.text("Name").unwrap_err().kind(), io::ErrorKind::NotFound);
         key.set_text("long", &"x".repeat(LONGEST)).unwrap();
         assert_eq!(read.text("long").unwrap_err().kind(), io::ErrorKind::InvalidData);
         // SAFETY: the path ends with a zero.

@@ -5,7 +5,8 @@ use std::{env, ffi::OsString, path::Path};
 use lanparty_api::cli::{ExitCode, Failure, LogTail};
 use lanparty_node::say;
 use lanparty_os::{
-    dirs::create_private,
+    device::tap,
+    dirs::{StateDir, create_private},
     service::{self, Asked, Registration, ServiceError},
 };
 use tokio::sync::watch;
@@ -43,11 +44,20 @@ pub fn install() -> Result<(), Failure> {
 
 /// # Errors
 /// The system refuses, or has no such manager.
-pub fn uninstall() -> Result<(), Failure> {
+pub fn uninstall(state_dir: &Path, adapter: Option<String>) -> Result<(), Failure> {
     say(match service::uninstall(NAME).map_err(refusal)? {
         true => "The service lanparty has stopped and is gone",
         false => "There is no service lanparty on this machine",
     });
+    if state_dir.is_dir() {
+        let state = StateDir::open(state_dir).map_err(state_failure)?;
+        super::recover(state.path())?;
+    }
+    if let Some(name) = adapter
+        && tap::remove(&name).map_err(|error| Failure::new(ExitCode::Host, error))?
+    {
+        say(&format!("The network adapter {name} is gone"));
+    }
     Ok(())
 }
 
@@ -140,6 +150,6 @@ mod tests {
                 .to_string()
                 .contains("systemctl enable --now lanparty-client")
         );
-        assert!(uninstall().is_err());
+        assert!(uninstall(Path::new("/nonexistent"), None).is_err());
     }
 }

@@ -79,8 +79,12 @@ pub enum ServiceOrder {
     },
     /// Have Windows start the service now and with the machine, with the flags that stand here (as administrator)
     Install,
-    /// Stop the service and take it off (as administrator)
-    Uninstall,
+    /// Stop the service, put back what a crash has left changed, and take it off (as administrator)
+    Uninstall {
+        /// Take off the network adapter too, which otherwise waits for the next installation
+        #[arg(long)]
+        with_adapter: bool,
+    },
 }
 
 /// Does what is ordered; without an order, serves.
@@ -104,7 +108,9 @@ pub fn run(
         None | Some(ServiceOrder::Run { scm: false }) => begin.serve(LogTail::default(), Caller::Person),
         Some(ServiceOrder::Run { scm: true }) => manager::run(begin),
         Some(ServiceOrder::Install) => manager::install(),
-        Some(ServiceOrder::Uninstall) => manager::uninstall(),
+        Some(ServiceOrder::Uninstall { with_adapter }) => {
+            manager::uninstall(&begin.state_dir, with_adapter.then(|| begin.base.tap()))
+        }
     }
 }
 

@@ -17,6 +17,8 @@ use windows as imp;
 pub use imp::{Tap, TapControl, TapSink, TapSource};
 use lanparty_wire::Mac;
 
+use super::DeviceError;
+
 /// What a TAP is created with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TapOptions {
@@ -24,6 +26,14 @@ pub struct TapOptions {
     pub mac: Mac,
     /// Bytes of IP packet, 68 to 65,521.
     pub mtu: u16,
+}
+
+/// Takes off the adapter of this name that an earlier evening has left for the next one. False if there is none; on Linux there never is.
+///
+/// # Errors
+/// The system refuses, or this program has no administrator's rights.
+pub fn remove(name: &str) -> Result<bool, DeviceError> {
+    imp::remove(name)
 }
 
 /// What the system did with one frame.

@@ -10,8 +10,12 @@ use crate::registry::Key;
 /// The driver's service, whatever adapters it has.
 const DRIVER: &str = r"SYSTEM\CurrentControlSet\Services\tap0901";
 
+/// Our installer notes here that it has put the driver into Windows' store, where it waits for its first adapter.
+const INSTALLED: (&str, &str) = (r"SOFTWARE\lanparty", "driver");
+
 pub(super) fn has_adapter_driver() -> bool {
-    Key::open(HKEY_LOCAL_MACHINE, DRIVER, KEY_READ).is_ok()
+    let open = |path| Key::open(HKEY_LOCAL_MACHINE, path, KEY_READ);
+    open(DRIVER).is_ok() || open(INSTALLED.0).is_ok_and(|key| key.text(INSTALLED.1).is_ok())
 }
 
 /// Windows keeps a clock in step by a service of its own, which does not tell programs how well.

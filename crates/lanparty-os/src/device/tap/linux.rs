@@ -47,6 +47,10 @@ struct Shared {
     index: u32,
 }
 
+pub(super) fn remove(_: &str) -> Result<bool, DeviceError> {
+    Ok(false)
+}
+
 impl Tap {
     /// Creates the interface, without a carrier and down. Must be called within a tokio runtime.
     ///

@@ -40,6 +40,14 @@ struct Shared {
     stream: Stream,
 }
 
+pub(super) fn remove(name: &str) -> Result<bool, DeviceError> {
+    Adapter::remove(name).map_err(|source| DeviceError::Io {
+        attempt: "remove",
+        device: name.to_owned(),
+        source,
+    })
+}
+
 impl Tap {
     /// Finds or makes the adapter of this name, gives it its address, and opens it with its cable pulled. Takes some seconds when an
     /// adapter is made or its address changes.

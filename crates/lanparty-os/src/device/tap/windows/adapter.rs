@@ -65,6 +65,23 @@ impl Adapter {
         Ok(adapter)
     }
 
+    /// Takes off the one that we remember under this name. False if there is none.
+    pub(super) fn remove(name: &str) -> io::Result<bool> {
+        let remembered = Key::open(HKEY_LOCAL_MACHINE, REMEMBERED, KEY_READ | KEY_SET_VALUE)
+            .and_then(|key| key.text(name).map(|instance| (key, instance)));
+        let (key, instance) = match remembered {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            remembered => remembered?,
+        };
+        let adapter = Adapter::find(&instance)?;
+        if let Some(Adapter { devices, device, .. }) = &adapter {
+            // SAFETY: the device is of this list.
+            check(unsafe { SetupDiCallClassInstaller(DIF_REMOVE, devices.0, device) })?;
+        }
+        key.remove(name)?;
+        Ok(adapter.is_some())
+    }
+
     fn find(instance: &str) -> io::Result<Option<Adapter>> {
         // SAFETY: the class is live, and everything else null.
         let devices = Devices::of(unsafe {
@@ -285,5 +302,21 @@ fn until<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
             Err(_) if start.elapsed() < PATIENCE => thread::sleep(LOOK),
             outcome => return outcome,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_adapter_that_is_gone_already_is_forgotten() {
+        let name = format!("lanparty-test-{}", std::process::id());
+        assert!(!Adapter::remove(&name).unwrap());
+        let key = Key::create(HKEY_LOCAL_MACHINE, REMEMBERED).unwrap();
+        key.set_text(&name, "{00000000-0000-0000-0000-000000000000}")
+            .unwrap();
+        assert!(!Adapter::remove(&name).unwrap());
+        assert_eq!(key.text(&name).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }
