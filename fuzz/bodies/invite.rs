@@ -1,6 +1,6 @@
 //! Bytes as an invite or a short code: what parses prints, and parses to the same again.
 
-use lanparty_wire::{Invite, RoomCode, ShortCode};
+use lanparty_wire::{Invite, InvitePage, RoomCode, ShortCode};
 
 pub fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
@@ -9,7 +9,9 @@ pub fn run(data: &[u8]) {
     match text.parse::<Invite>() {
         Ok(invite) => {
             assert_eq!(invite.to_string().parse(), Ok(invite.clone()));
-            if let Ok(page) = invite.on_page("https://page.invalid/") {
+            // A text can be an invite whose relay is where the page lies.
+            let page: InvitePage = "https://page.invalid/".parse().expect("a valid page");
+            if let Ok(page) = invite.on_page(&page) {
                 assert_eq!(page.parse(), Ok(invite));
             }
         }

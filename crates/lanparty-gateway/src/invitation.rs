@@ -6,7 +6,7 @@ use lanparty_core::admission::{
     CodeEnd, Host, HostInvite, InviteStatus, NewInvite, ShownCode, TooManyInvites,
 };
 use lanparty_node::{EndpointHandle, say, unix_now};
-use lanparty_wire::{Invite, PeerId, Pin, RelayAddress, Standing, UnixTime};
+use lanparty_wire::{Invite, InvitePage, PeerId, Pin, RelayAddress, Standing, UnixTime};
 use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
 use tokio::sync::mpsc;
 
@@ -26,6 +26,8 @@ pub struct Inviting {
     pub relay: RelayAddress,
     /// For how long new links are good, if the host has said it.
     pub hours: Option<u32>,
+    /// Where links that chats make clickable lead to.
+    pub page: Option<InvitePage>,
     /// Draw the QR code even where no terminal is.
     pub qr: bool,
 }
@@ -103,6 +105,12 @@ impl Inviting {
         let left = invite.expires.map(|expires| expires.since(unix_now()));
         let until = left.map(|left| format!(", for {} hours from now on", left.div_ceil(3600)));
         say(&format!("{whom}{}:\n\n  {invite}\n", until.unwrap_or_default()));
+        // One on the relay was refused at the start.
+        if let Some(Ok(link)) = self.page.as_ref().map(|page| invite.on_page(page)) {
+            say(&format!(
+                "The same for a chat, which makes it clickable:\n\n  {link}\n"
+            ));
+        }
         if (self.qr || stdout().is_terminal())
             && let Ok(code) = QrCode::with_error_correction_level(invite.to_string(), EcLevel::L)
         {

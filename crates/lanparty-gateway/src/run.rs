@@ -91,6 +91,7 @@ pub fn run(common: &CommonArgs, settings: Settings, state_dir: &Path) -> Result<
     let inviting = sealed.is_some().then(|| Inviting {
         relay: relay.clone(),
         hours: settings.invite_hours,
+        page: settings.invite_page.clone(),
         qr: settings.qr.unwrap_or(false),
     });
     let wanted_room: RoomId = match room {

@@ -9,7 +9,7 @@ use lanparty_api::{
 };
 use lanparty_core::{guard::Limits, lan::addresses::Addresses, redundancy::Mode};
 use lanparty_quic::{Pin, SegmentationOffload};
-use lanparty_wire::{PeerId, Profile, RelayAddress, RelayToken, RoomCode, mtu};
+use lanparty_wire::{InvitePage, PeerId, Profile, RelayAddress, RelayToken, RoomCode, mtu};
 use serde::Deserialize;
 
 use crate::doctor;
@@ -124,6 +124,9 @@ pub struct Settings {
     /// For how many hours the printed link is good [default: 24]
     #[arg(long, value_name = "HOURS", env = "LANPARTY_INVITE_HOURS", value_parser = clap::value_parser!(u32).range(1..=8760))]
     pub invite_hours: Option<u32>,
+    /// A static web page of yours (not on the relay) that opens invites: they are shown as a link to it as well, which chats make clickable
+    #[arg(long, value_name = "https://…", env = "LANPARTY_INVITE_PAGE")]
+    pub invite_page: Option<InvitePage>,
     /// Let newcomers wait until you say yes; kept in the state dir until it is given otherwise
     #[arg(long, value_name = "BOOL", env = "LANPARTY_APPROVE", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true)]
@@ -191,6 +194,7 @@ layer!(Settings {
     server_name,
     name,
     invite_hours,
+    invite_page,
     approve,
     profile,
     qr,
@@ -258,15 +262,24 @@ pub fn party(settings: &Settings) -> Result<Party, Failure> {
         let text = format!("{hours} hours are no time for an invite");
         return Err(missing(&text, "give 1 to 8760 hours"));
     }
+    if let Some(page) = &settings.invite_page {
+        page.check_beside(&relay).map_err(|error| {
+            missing(
+                &error.to_string(),
+                "give --invite-page an address elsewhere, or leave it out",
+            )
+        })?;
+    }
     let room = settings.room.clone();
     if room.is_some()
         && (settings.invite_hours.is_some()
+            || settings.invite_page.is_some()
             || settings.qr.is_some()
             || settings.approve.is_some()
             || settings.short_code.is_some())
     {
         return Err(missing(
-            "an open room has no invites, so --invite-hours, --approve, --qr and --short-code mean nothing beside --room",
+            "an open room has no invites, so --invite-hours, --invite-page, --approve, --qr and --short-code mean nothing beside --room",
             "leave them out, or leave --room out to open a sealed room",
         ));
     }
@@ -299,6 +312,27 @@ mod tests {
         .unwrap_err()
         .to_string();
         assert!(text.starts_with("no relay was given"), "{text}");
+    }
+
+    #[test]
+    fn a_page_for_invites_lies_not_on_the_relay() {
+        let words = |page| {
+            let relay = [
+                "--iface",
+                "eth0",
+                "--relay",
+                "relay.example",
+                "--invite-page",
+                page,
+            ];
+            Arguments::try_parse_from([&["lanparty-gateway"], &relay[..]].concat())
+        };
+        let judged = |page| party(&words(page).unwrap().settings).map(drop);
+        judged("https://games.example/join").unwrap();
+        let text = judged("https://relay.example/").unwrap_err().to_string();
+        assert!(text.starts_with("relay.example is the relay itself"), "{text}");
+        let text = words("http://games.example/").unwrap_err().to_string();
+        assert!(text.contains("begins with https://"), "{text}");
     }
 
     #[test]

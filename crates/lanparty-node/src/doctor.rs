@@ -28,6 +28,9 @@ use crate::{
 
 /// A dial, with its handshake and the relay's answer.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(6);
+/// A line that loses packets may lose all of one try, and is to be told from one that leads nowhere. Systems ask for a name again after
+/// five seconds only.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// A game's pace.
 const EVEN_PACE: Duration = Duration::from_millis(10);
 /// Two seconds of it.
@@ -112,7 +115,15 @@ async fn dial(question: &RelayQuestion, role: Role, code: &RoomCode) -> Result<D
         redundancy: Default::default(),
         udp_offload: Default::default(),
     };
-    Uplinks::new(config, rand::random())?.dial(1, DIAL_TIMEOUT).await
+    let uplinks = Uplinks::new(config, rand::random())?;
+    let start = Instant::now();
+    let mut attempt = 1;
+    loop {
+        match uplinks.dial(attempt, DIAL_TIMEOUT).await {
+            Err(failure) if failure.is_unanswered() && start.elapsed() < PATIENCE => attempt += 1,
+            result => return result,
+        }
+    }
 }
 
 fn failed(failure: &DialFailure) -> RelayProbe {

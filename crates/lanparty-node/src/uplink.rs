@@ -66,6 +66,11 @@ impl DialFailure {
         )
     }
 
+    /// True if what we sent, to the relay or to ask for its name, may just have been lost.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.is_silence() || matches!(self, DialFailure::ResolveTimeout(_))
+    }
+
     /// What ends an endpoint, if trying again does not help.
     pub(crate) fn into_final(self) -> Result<EndpointError, DialFailure> {
         match (self.kind(), self) {
@@ -182,8 +187,7 @@ impl Uplinks {
                 Ok(found)
             }
         });
-        let known = self.known.lock().clone();
-        let patience = if known.is_empty() {
+        let patience = if self.known.lock().is_empty() {
             RESOLVE_TIMEOUT
         } else {
             RESOLVE_AGAIN
@@ -194,6 +198,8 @@ impl Uplinks {
             // The task neither panics nor is it stopped before its runtime is.
             Ok(Err(_)) | Err(_) => DialFailure::ResolveTimeout(self.relay().host.clone()),
         };
+        // Perhaps by now: an earlier question's answer may have come.
+        let known = self.known.lock().clone();
         if known.is_empty() { Err(failure) } else { Ok(known) }
     }
 

@@ -67,8 +67,8 @@ pub enum DialError {
     #[error("the relay {0} does not answer; it may be down, or this network seems to block UDP")]
     NoAnswer(SocketAddr),
     #[error(
-        "the relay {relay} has another key than the pinned one: it shows {shown}, pinned is {expected}; ask its operator \
-         for the right pin and give it with --relay-pin"
+        "the relay {relay} has another key than the pinned one: it shows {shown}, pinned is {expected}; ask who gave \
+         you the invite or the pin for a new one: the relay may have a new key, or somebody may be in between"
     )]
     WrongPin {
         relay: RelayAddress,

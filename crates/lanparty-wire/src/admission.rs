@@ -212,7 +212,7 @@ refusals! {
     /// The host is not there.
     HostAway = 15, "the host is away, and only the host can let you in; try again when the host is back";
     /// Too many wait for the host's word, or try codes.
-    Busy = 16, "the host has too many newcomers waiting; try again in a minute";
+    Busy = 16, "the host takes no more newcomers just now; try again in a few minutes, or ask the host for a link";
     /// The host could not read the request.
     Malformed = 17, "the host did not understand this client; update the older one";
     /// A station of the host's LAN has the MAC.

@@ -132,23 +132,14 @@ impl Invite {
         self.expires.is_some_and(|expires| now >= expires)
     }
 
-    /// The invite as a link that a browser opens: `page` followed by `#…`.
+    /// The invite as a link that a browser opens: the page's address followed by `#…`.
     ///
     /// # Errors
-    /// `page` is no `https://` address without `#`, or lies on the relay itself, which could then read the invite.
-    pub fn on_page(&self, page: &str) -> Result<String, PageError> {
-        let page = page.trim();
-        let rest = page.strip_prefix(PAGE_SCHEME).ok_or(PageError::Scheme)?;
-        if page.contains(['#', ' ']) {
-            return Err(PageError::Fragment);
-        }
-        let authority = rest.split(['/', '?']).next().unwrap_or_default();
-        let host: RelayAddress = authority.parse().map_err(PageError::Host)?;
-        if host.host == self.relay.host {
-            return Err(PageError::OnRelay(host.host));
-        }
+    /// The page lies on the relay itself, which could then read the invite.
+    pub fn on_page(&self, page: &InvitePage) -> Result<String, PageError> {
+        page.check_beside(&self.relay)?;
         let (place, code) = self.parts();
-        Ok(format!("{page}#{place}/{code}"))
+        Ok(format!("{}#{place}/{code}", page.address))
     }
 
     /// `host[:port]/room`, and the fragment in base64url.
@@ -274,6 +265,57 @@ pub enum PageError {
     Host(#[source] AddressError),
     #[error("{0} is the relay itself, which could read invites there; use a static page elsewhere")]
     OnRelay(String),
+}
+
+/// A static web page that hands invites to the program: chats make its address clickable, and a browser keeps what stands behind the `#`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct InvitePage {
+    address: String,
+    host: String,
+}
+
+impl InvitePage {
+    /// # Errors
+    /// The page lies on this relay, which could then read the invites.
+    pub fn check_beside(&self, relay: &RelayAddress) -> Result<(), PageError> {
+        if self.host == relay.host {
+            return Err(PageError::OnRelay(self.host.clone()));
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for InvitePage {
+    type Err = PageError;
+
+    fn from_str(text: &str) -> Result<InvitePage, PageError> {
+        let address = text.trim();
+        let rest = strip_scheme(address, PAGE_SCHEME).ok_or(PageError::Scheme)?;
+        if address.contains(['#', ' ']) {
+            return Err(PageError::Fragment);
+        }
+        let authority = rest.split(['/', '?']).next().unwrap_or_default();
+        let host: RelayAddress = authority.parse().map_err(PageError::Host)?;
+        Ok(InvitePage {
+            address: address.to_owned(),
+            host: host.host,
+        })
+    }
+}
+
+impl TryFrom<String> for InvitePage {
+    type Error = PageError;
+
+    fn try_from(text: String) -> Result<InvitePage, PageError> {
+        text.parse()
+    }
+}
+
+impl From<InvitePage> for String {
+    fn from(page: InvitePage) -> String {
+        page.address
+    }
 }
 
 /// Why a text is no invite.

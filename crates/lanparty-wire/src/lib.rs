@@ -41,7 +41,7 @@ pub use header::{
 };
 pub use host_key::{HostKey, SIGNATURE_LEN};
 pub use id::{Destination, GroupHandle, Incarnation, MemberId, PeerId};
-pub use invite::{Invite, InviteError, InviteId, InviteSecret, PageError};
+pub use invite::{Invite, InviteError, InviteId, InvitePage, InviteSecret, PageError};
 pub use mac::{Mac, MacError};
 pub use membership::{
     Admitted, MAX_NAME, MAX_ROSTER, Membership, PaperError, ParseProfileError, Profile, Roster,

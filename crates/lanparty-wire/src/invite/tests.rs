@@ -30,18 +30,19 @@ fn what_mail_does_to_a_link_is_forgiven() {
 #[test]
 fn a_page_carries_an_invite_but_not_one_on_the_relay() {
     let invite = invite();
-    let link = invite.on_page("https://play.example.net/join/").unwrap();
+    let link = invite.on_page(&page("https://play.example.net/join/")).unwrap();
     assert!(link.starts_with("https://play.example.net/join/#relay.example.org/"));
     assert_eq!(link.parse(), Ok(invite.clone()));
-    for on_relay in ["https://relay.example.org/", "https://RELAY.example.org:8443/x"] {
+    for on_relay in ["https://relay.example.org/", "HTTPS://RELAY.example.org:8443/x"] {
         assert_eq!(
-            invite.on_page(on_relay),
+            invite.on_page(&page(on_relay)),
             Err(PageError::OnRelay("relay.example.org".into()))
         );
     }
-    assert_eq!(invite.on_page("http://a.example/"), Err(PageError::Scheme));
-    assert_eq!(invite.on_page("https://a.example/#x"), Err(PageError::Fragment));
-    assert!(matches!(invite.on_page("https:///x"), Err(PageError::Host(_))));
+    let refusal = |text: &str| text.parse::<InvitePage>().unwrap_err();
+    assert_eq!(refusal("http://a.example/"), PageError::Scheme);
+    assert_eq!(refusal("https://a.example/#x"), PageError::Fragment);
+    assert!(matches!(refusal("https:///x"), PageError::Host(_)));
 }
 
 #[test]
@@ -135,7 +136,7 @@ proptest! {
             approval,
         };
         prop_assert_eq!(invite.to_string().parse::<Invite>(), Ok(invite.clone()));
-        let page = invite.on_page("https://page.example/").unwrap();
+        let page = invite.on_page(&page("https://page.example/")).unwrap();
         prop_assert_eq!(page.parse::<Invite>(), Ok(invite));
     }
 
@@ -143,6 +144,10 @@ proptest! {
     fn no_text_panics(text in "\\PC{0,300}", prefix in "(lanparty://|https://)?") {
         let _ = format!("{prefix}{text}").parse::<Invite>();
     }
+}
+
+fn page(address: &str) -> InvitePage {
+    address.parse().unwrap()
 }
 
 fn invite() -> Invite {
