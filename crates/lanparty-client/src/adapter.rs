@@ -1,17 +1,25 @@
 //! The adapter on this machine, and everything that hangs on it.
 //!
-//! What the machine is to look like is planned by `core::host`; here a plan is compared with what was done before, and only the
-//! difference is applied, as one transaction. So a new lease changes one address and two routes, and leaving undoes all of it.
+//! What the machine is to look like is planned by `core::host`, which each system's `Wanted` asks in its own way; here a plan is
+//! compared with what was done before, and only the difference is applied, as one transaction. So a new lease changes one address and
+//! two routes, and leaving undoes all of it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(windows)]
+mod windows;
 
-use lanparty_core::host::{Goal, plan};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use lanparty_api::cli::{ExitCode, Failure};
 use lanparty_os::{
     device::{
         DeviceError,
         tap::{Tap, TapControl, TapOptions},
     },
-    network_manager, sysctl,
     transaction::{Transaction, TransactionError, Undone},
 };
 use lanparty_wire::{
@@ -19,8 +27,13 @@ use lanparty_wire::{
     host::{Change, Prefix, Snapshot},
 };
 
-/// RFC 8200, section 5.
-const IPV6_MIN_MTU: u16 = 1280;
+#[cfg(target_os = "linux")]
+use linux::Wanted;
+#[cfg(windows)]
+use windows::Wanted;
+
+/// So often a system is looked at that does not say when it is ready, at most, after each time that the room was joined; once a second.
+const LOOKS: u32 = 60;
 
 /// Why the adapter is not as it should be.
 #[derive(Debug, thiserror::Error)]
@@ -41,33 +54,30 @@ pub struct Adapter(Arc<Mutex<Inner>>);
 
 struct Inner {
     transaction: Transaction,
-    goal: Goal,
+    wanted: Wanted,
     mtu: u16,
     applied: Vec<Change>,
+    /// What the system would not do, and we do without; tried again with each plan, and told once.
+    refused: Vec<Change>,
     tap: Option<TapControl>,
     /// Whether the room is joined; what the link of a re-created TAP is to be.
     up: bool,
+    /// How often the system is still to be looked at although it has told of nothing.
+    looks: u32,
 }
 
 impl Adapter {
     /// Begins with what a crashed process left undone. Nothing is changed yet.
     pub fn new(transaction: Transaction, tap: String, mac: Mac, mtu: u16, lan_games: bool) -> Adapter {
-        let unmanaged = network_manager::leave_alone(&tap);
-        let goal = Goal {
-            tap,
-            mac,
-            unmanaged,
-            settings: Vec::new(),
-            lease: None,
-            lan_games,
-        };
         Adapter(Arc::new(Mutex::new(Inner {
             transaction,
-            goal,
+            wanted: Wanted::new(tap, mac, mtu, lan_games),
             mtu,
             applied: Vec::new(),
+            refused: Vec::new(),
             tap: None,
             up: false,
+            looks: 0,
         })))
     }
 
@@ -90,6 +100,7 @@ impl Adapter {
     pub fn link_up(&self) -> Result<(), AdapterError> {
         let mut inner = self.lock();
         inner.up = true;
+        inner.looks = LOOKS;
         inner.switch()
     }
 
@@ -99,7 +110,7 @@ impl Adapter {
     /// The system refuses a change.
     pub fn set_lease(&self, snapshot: &Snapshot, lease: Option<Prefix>) -> Result<(), AdapterError> {
         let mut inner = self.lock();
-        inner.goal.lease = lease;
+        inner.wanted.set_lease(lease);
         inner.reconcile(snapshot)
     }
 
@@ -109,18 +120,33 @@ impl Adapter {
     /// The system refuses a change.
     pub fn set_lan_games(&self, snapshot: &Snapshot, wanted: bool) -> Result<(), AdapterError> {
         let mut inner = self.lock();
-        inner.goal.lan_games = wanted;
+        inner.wanted.set_lan_games(wanted);
         inner.reconcile(snapshot)
     }
 
-    /// The machine's network has changed by other hands; does what follows from that.
+    /// The machine's network has changed by other hands, or the relay has another address; does what follows from that.
     ///
     /// # Errors
     /// The system refuses a change.
-    pub fn refresh(&self, snapshot: &Snapshot) -> Result<(), AdapterError> {
+    pub fn refresh(&self, snapshot: &Snapshot, relay: Option<IpAddr>) -> Result<(), AdapterError> {
         let mut inner = self.lock();
+        inner.looks = match inner.wanted.is_settled(snapshot) {
+            true => 0,
+            false => inner.looks.saturating_sub(1),
+        };
+        inner.wanted.set_relay(relay);
         inner.forget_lost(snapshot);
         inner.reconcile(snapshot)
+    }
+
+    /// Whether the machine is to be looked at again soon, although it tells of no change.
+    pub fn wants_look(&self) -> bool {
+        self.lock().looks > 0
+    }
+
+    /// What a player should know of this machine.
+    pub fn troubles(&self, snapshot: &Snapshot) -> Vec<String> {
+        self.lock().wanted.troubles(snapshot)
     }
 
     /// Takes the link down and undoes everything. What could not be undone stays in the journal for the next start.
@@ -145,10 +171,10 @@ impl Adapter {
 
 impl Inner {
     fn create(&mut self) -> Result<Tap, AdapterError> {
-        let name = self.goal.tap.clone();
-        self.goal.settings.clear();
+        let name = self.wanted.tap().to_owned();
+        self.wanted.set_created(false);
         let mut created = None;
-        for change in plan(&Snapshot::default(), &self.goal) {
+        for change in self.wanted.plan(&Snapshot::default()) {
             if let Change::CreateTap { name, mac } = &change {
                 let options = TapOptions {
                     name: name.clone(),
@@ -165,51 +191,51 @@ impl Inner {
             return Err(DeviceError::Down { device: name }.into());
         };
         let control = tap.control();
-        let (actual, wanted) = (control.mac()?, self.goal.mac);
+        let (actual, wanted) = (control.mac()?, self.wanted.mac());
         if actual != wanted {
             return Err(AdapterError::WrongMac { name, actual, wanted });
         }
         self.tap = Some(control);
-        self.goal.settings = sysctl::quiet_ipv4(&name);
-        // Below that MTU the kernel gives the interface no IPv6, and no settings for it.
-        if self.mtu >= IPV6_MIN_MTU {
-            self.goal.settings.extend(sysctl::quiet_ipv6(&name));
-        }
+        self.wanted.set_created(true);
         if self.up {
             self.switch()?;
         }
-        self.reconcile(&Snapshot::default())?;
+        self.reconcile(&Wanted::first_look())?;
         Ok(tap)
     }
 
-    /// Link before carrier, so that whoever waits for the carrier finds the link up.
     fn switch(&mut self) -> Result<(), AdapterError> {
         if let Some(tap) = &self.tap {
-            tap.set_link(true)?;
-            tap.set_carrier(true)?;
+            self.wanted.connect(tap)?;
         }
         Ok(())
     }
 
     /// Routes vanish when somebody takes the link down for a moment; what is not there any more has to be applied again.
     fn forget_lost(&mut self, snapshot: &Snapshot) {
-        let Some(link) = snapshot.link_named(&self.goal.tap).filter(|link| link.up) else {
+        let up = |name: &str| snapshot.link_named(name).filter(|link| link.up);
+        if up(self.wanted.tap()).is_none() {
             return;
-        };
+        }
         self.applied.retain(|change| match change {
-            Change::AddAddress { address, .. } => {
-                snapshot.addresses_of(link.index).any(|a| a.address == *address)
+            Change::AddAddress { interface, address } => snapshot.has_address(interface, *address),
+            Change::AddRoute {
+                interface,
+                destination,
+                ..
+            } => up(interface).is_none_or(|link| {
+                let mut routes = snapshot.routes.iter();
+                routes.any(|route| (route.link, route.destination) == (link.index, *destination))
+            }),
+            Change::SetCategory { interface, category } => {
+                let link = snapshot.link_named(interface);
+                link.and_then(|link| snapshot.category_of(link.index)) == Some(*category)
             }
-            Change::AddRoute { destination, .. } => snapshot
-                .routes
-                .iter()
-                .any(|route| (route.link, route.destination) == (link.index, *destination)),
             Change::CreateTap { .. }
             | Change::SetSysctl { .. }
             | Change::WriteFile { .. }
             | Change::SetFeature { .. }
             | Change::SetIp { .. }
-            | Change::SetCategory { .. }
             | Change::PlugIn { .. }
             | Change::SteadyWifi { .. } => true,
         });
@@ -220,7 +246,7 @@ impl Inner {
         if self.tap.is_none() {
             return Ok(());
         }
-        let planned = plan(snapshot, &self.goal);
+        let planned = self.wanted.plan(snapshot);
         let gone: Vec<Change> = self
             .applied
             .iter()
@@ -242,8 +268,19 @@ impl Inner {
 
     fn apply(&mut self, change: Change) -> Result<(), AdapterError> {
         tracing::debug!(%change, "applying");
-        self.transaction.apply(&change)?;
-        self.applied.push(change);
+        match self.transaction.apply(&change) {
+            Ok(()) => {
+                self.refused.retain(|refused| *refused != change);
+                self.applied.push(change);
+            }
+            Err(error) if Wanted::can_do_without(&change, &error) => {
+                if !self.refused.contains(&change) {
+                    tracing::warn!(%change, "left out: {}", Failure::new(ExitCode::Host, error).reason());
+                    self.refused.push(change);
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
         Ok(())
     }
 

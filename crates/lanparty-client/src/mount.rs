@@ -1,6 +1,9 @@
 //! Where the room's cable ends: at an adapter of this machine, or at a host in memory ([`crate::station`]).
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use clap::ValueEnum;
 use lanparty_api::status::InterfaceStatus;
@@ -156,10 +159,26 @@ impl Mount {
     ///
     /// # Errors
     /// The system refuses a change.
-    pub fn refresh(&self, snapshot: &Snapshot) -> Result<(), AdapterError> {
+    pub fn refresh(&self, snapshot: &Snapshot, relay: Option<IpAddr>) -> Result<(), AdapterError> {
         match self {
-            Mount::System(adapter) => adapter.refresh(snapshot),
+            Mount::System(adapter) => adapter.refresh(snapshot, relay),
             Mount::Memory(_) => Ok(()),
+        }
+    }
+
+    /// As [`Adapter::wants_look`].
+    pub fn wants_look(&self) -> bool {
+        match self {
+            Mount::System(adapter) => adapter.wants_look(),
+            Mount::Memory(_) => false,
+        }
+    }
+
+    /// As [`Adapter::troubles`].
+    pub fn troubles(&self, snapshot: &Snapshot) -> Vec<String> {
+        match self {
+            Mount::System(adapter) => adapter.troubles(snapshot),
+            Mount::Memory(_) => Vec::new(),
         }
     }
 

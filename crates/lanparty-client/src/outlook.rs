@@ -12,14 +12,17 @@ use tokio::sync::watch;
 
 use crate::lease::LeaseKeeper;
 
-/// Puts what this machine shows into the status, and what games see of the room.
+/// Puts what this machine shows into the status, and what games see of the room. `troubles` are said beside the warnings.
 pub fn note_host(
     status: &watch::Sender<Status>,
     snapshot: &Snapshot,
     tap: &str,
     interface: Option<InterfaceStatus>,
+    troubles: Vec<String>,
 ) {
-    let warnings: Vec<String> = warnings(snapshot, tap).iter().map(ToString::to_string).collect();
+    let warnings = warnings(snapshot, tap).into_iter();
+    let warnings = warnings.map(|warning| warning.to_string());
+    let warnings: Vec<String> = warnings.chain(troubles).collect();
     change(status, |endpoint| {
         endpoint.interface = interface;
         endpoint.warnings = warnings;

@@ -141,7 +141,7 @@ pub fn warnings(snapshot: &Snapshot, tap: &str) -> Vec<Warning> {
     let default_routes = snapshot
         .routes
         .iter()
-        .filter(|r| r.link == ours.index && r.destination.is_default());
+        .filter(|r| r.link == ours.index && r.destination.is_default() && windows::counts(snapshot, r));
     let default_routes = default_routes.map(|route| Warning::DefaultRoute { via: route.via });
     same_subnet.chain(default_routes).collect()
 }

@@ -17,7 +17,10 @@ mod windows;
 #[cfg(target_os = "linux")]
 mod imp {
     pub(crate) use super::linux::blocking;
-    pub use super::{linux::Network, watch::Watch};
+    pub use super::{
+        linux::{Network, snapshot},
+        watch::Watch,
+    };
 }
 #[cfg(windows)]
 use windows as imp;
@@ -28,11 +31,11 @@ use std::{cmp::Reverse, io, net::IpAddr};
 pub(crate) use imp::blocking;
 #[cfg(windows)]
 pub(crate) use imp::{
-    Granted, adapter_of, add_address, add_route, granted, ip_setting, remove_address, remove_route, set_ip,
-    set_mtu, snapshot,
+    Granted, Steady, adapter_of, add_address, add_route, category, granted, ip_setting, keep_names_out,
+    remove_address, remove_route, rename, set_category, set_ip, set_mtu, steady,
 };
-pub use imp::{Network, Watch};
-use lanparty_wire::host::{Route, Snapshot};
+pub use imp::{Network, Watch, snapshot};
+use lanparty_wire::host::{Family, Route, Snapshot};
 
 /// The way that packets to an address take.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -86,6 +89,11 @@ fn candidates<'a>(snapshot: &'a Snapshot, to: IpAddr, excluding: &[&str]) -> Vec
         .iter()
         .filter(|route| route.destination.contains(to) && usable(route.link))
         .collect();
-    routes.sort_by_key(|route| (Reverse(route.destination.length()), route.metric));
+    // Some systems add what an interface has to what a route has.
+    let metric = |route: &Route| {
+        let settings = snapshot.settings_of(route.link, Family::of(route.destination.address()));
+        u64::from(route.metric) + settings.map_or(0, |settings| u64::from(settings.metric.value()))
+    };
+    routes.sort_by_key(|route| (Reverse(route.destination.length()), metric(route)));
     routes
 }

@@ -1,16 +1,20 @@
 //! What every call of Windows needs: wide strings, results as errors, handles that close themselves.
 
 use std::{
-    ffi::OsStr,
+    ffi::{CStr, OsStr},
     io,
     os::windows::{
         ffi::OsStrExt,
         io::{FromRawHandle, OwnedHandle},
     },
+    ptr,
 };
 
 use windows_sys::{
-    Win32::Foundation::{HANDLE, INVALID_HANDLE_VALUE},
+    Win32::{
+        Foundation::{HANDLE, INVALID_HANDLE_VALUE},
+        System::LibraryLoader::{GetProcAddress, LOAD_LIBRARY_SEARCH_SYSTEM32, LoadLibraryExA},
+    },
     core::BOOL,
 };
 
@@ -54,6 +58,24 @@ pub(crate) fn check_code(code: u32) -> io::Result<()> {
         0 => Ok(()),
         code => Err(io::Error::from_raw_os_error(code.cast_signed())),
     }
+}
+
+/// A function of one of Windows' own libraries that not every Windows has, nor Wine: a program that names one that is missing is not
+/// started, or ended at the call, where an error would do.
+pub(crate) fn function(library: &CStr, name: &CStr) -> io::Result<unsafe extern "system" fn() -> isize> {
+    // SAFETY: both names end with a zero. The library stays loaded.
+    let found = unsafe {
+        let library = LoadLibraryExA(
+            library.as_ptr().cast(),
+            ptr::null_mut(),
+            LOAD_LIBRARY_SEARCH_SYSTEM32,
+        );
+        if library.is_null() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        GetProcAddress(library, name.as_ptr().cast())
+    };
+    found.ok_or_else(|| io::ErrorKind::Unsupported.into())
 }
 
 /// Takes over a handle that was made by the call whose result it is.

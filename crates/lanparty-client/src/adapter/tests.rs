@@ -71,7 +71,7 @@ fn what_somebody_takes_away_comes_back() {
         ip("link set party0 down");
         ip("link set party0 up");
         assert!(!ip("route").contains("255.255.255.255"));
-        adapter.refresh(&snapshot().await).unwrap();
+        adapter.refresh(&snapshot().await, None).unwrap();
         assert!(ip("route").contains("255.255.255.255 dev party0"));
 
         ip("link del party0");

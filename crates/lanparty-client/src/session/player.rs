@@ -2,6 +2,7 @@
 
 use std::{
     future::{Future, pending},
+    net::IpAddr,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -204,6 +205,12 @@ impl Player {
         Some(status.endpoint.as_ref()?.gateway.as_ref()?.member)
     }
 
+    /// Where the relay was found last.
+    fn relay(&self) -> Option<IpAddr> {
+        let status = self.status.borrow();
+        Some(status.endpoint.as_ref()?.relay.remote?.ip())
+    }
+
     async fn handle_dhcp(&mut self, event: DhcpEvent) -> Result<(), Failure> {
         tracing::debug!(?event, "DHCP");
         if self.lease.handle(Instant::now(), event, self.gateway()) {
@@ -220,6 +227,9 @@ impl Player {
             outlook::note_lease(&self.status, &self.lease);
         }
         outlook::note_time(&self.status, now, self.joined);
+        if self.adapter.wants_look() {
+            self.look().await;
+        }
         Ok(())
     }
 
@@ -251,9 +261,14 @@ impl Player {
     async fn look(&mut self) {
         match self.network.snapshot().await {
             Ok(snapshot) => {
-                complain(block_in_place(|| self.adapter.refresh(&snapshot)));
+                let relay = self.relay();
+                let (refreshed, troubles) = block_in_place(|| {
+                    let refreshed = self.adapter.refresh(&snapshot, relay);
+                    (refreshed, self.adapter.troubles(&snapshot))
+                });
+                complain(refreshed);
                 let interface = self.adapter.shown(&snapshot, &self.tap);
-                outlook::note_host(&self.status, &snapshot, &self.tap, interface);
+                outlook::note_host(&self.status, &snapshot, &self.tap, interface, troubles);
             }
             Err(error) => tracing::warn!(%error, "could not look at this machine's network"),
         }

@@ -3,9 +3,9 @@
 //! What is wanted grows in steps, and so does the plan: each step's plan begins with the one before. First the adapter, with its cable
 //! pulled and its default routes off, so that nothing of the party can move the way to the internet; then, once the relay's name is
 //! resolved, a route of its own to the relay by a real interface; then what was negotiated; then the cable; and once there is an
-//! address, what games need. On exit all of it is undone in the opposite order. The client does not apply it yet (`docs/windows.md`).
+//! address, what games need. On exit all of it is undone in the opposite order.
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 
 use lanparty_wire::{
     Mac,
@@ -122,6 +122,28 @@ pub fn verify(snapshot: &Snapshot, goal: &Goal) -> Vec<Trouble> {
     troubles
 }
 
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::NoWay { relay } => write!(f, "Warning: this machine has no way to the relay at {relay}"),
+            Trouble::Tunnelled { relay, interface } => write!(
+                f,
+                "Warning: the way to the relay at {relay} leads through {interface}, another tunnel or the party itself"
+            ),
+            Trouble::Unpinned { relay } => write!(
+                f,
+                "Warning: the relay at {relay} has no route of its own on this machine, so that another program may lead it astray"
+            ),
+            Trouble::DefaultRoute { via: None } => f.write_str("Warning: the TAP has a default route"),
+            Trouble::DefaultRoute { via: Some(via) } => write!(f, "Warning: the TAP has a default route by {via}"),
+            Trouble::Public => f.write_str(
+                "Warning: Windows takes the party for a public network, so its firewall may keep others from finding your games; \
+                 in Settings, Network, call it a private one",
+            ),
+        }
+    }
+}
+
 fn trouble_with(snapshot: &Snapshot, goal: &Goal, relay: IpAddr) -> Option<Trouble> {
     let avoided = never_carry(snapshot, &goal.tap);
     let Some(route) = best_route(snapshot, relay, |_| true) else {
@@ -191,7 +213,7 @@ fn best_route(snapshot: &Snapshot, to: IpAddr, allowed: impl Fn(&Route) -> bool)
         route.destination.contains(to) && is_connected(route) && counts(snapshot, route) && allowed(route)
     });
     candidates.min_by_key(|route| {
-        let family = family_of(route.destination.address());
+        let family = Family::of(route.destination.address());
         let interface = snapshot.settings_of(route.link, family);
         let metric = interface.map_or(0, |settings| settings.metric.value());
         (
@@ -202,8 +224,8 @@ fn best_route(snapshot: &Snapshot, to: IpAddr, allowed: impl Fn(&Route) -> bool)
 }
 
 /// Default routes do not count where they are switched off.
-fn counts(snapshot: &Snapshot, route: &Route) -> bool {
-    let family = family_of(route.destination.address());
+pub(super) fn counts(snapshot: &Snapshot, route: &Route) -> bool {
+    let family = Family::of(route.destination.address());
     !route.destination.is_default()
         || snapshot
             .settings_of(route.link, family)
@@ -255,13 +277,6 @@ fn for_games(snapshot: &Snapshot, goal: &Goal, tap: &Link) -> Vec<Change> {
 /// IPv4 has to be there. IPv6 may be switched off, which is seen once there is an adapter.
 fn has_family(snapshot: &Snapshot, tap: Option<&Link>, family: Family) -> bool {
     family == Family::V4 || tap.is_none_or(|tap| snapshot.settings_of(tap.index, family).is_some())
-}
-
-fn family_of(address: IpAddr) -> Family {
-    match address {
-        IpAddr::V4(_) => Family::V4,
-        IpAddr::V6(_) => Family::V6,
-    }
 }
 
 #[cfg(test)]

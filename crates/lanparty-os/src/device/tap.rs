@@ -14,6 +14,8 @@ use linux as imp;
 #[cfg(windows)]
 use windows as imp;
 
+#[cfg(windows)]
+pub(crate) use imp::TapCable;
 pub use imp::{Tap, TapControl, TapSink, TapSource};
 use lanparty_wire::Mac;
 

@@ -199,6 +199,14 @@ impl Drop for Network {
     }
 }
 
+/// What [`Network::snapshot`] gives, at once; for callers that cannot wait asynchronously.
+///
+/// # Errors
+/// When the kernel does not answer.
+pub fn snapshot() -> Result<Snapshot, NetworkError> {
+    blocking(async |network| network.snapshot().await)
+}
+
 /// Runs a conversation to its end on a thread of its own, for callers that cannot wait asynchronously: a `Drop`
 /// inside a runtime above all. The thread is in the caller's network namespace.
 pub(crate) fn blocking<T: Send>(

@@ -1,18 +1,22 @@
 //! Windows: the IP Helper API (iphlpapi.dll).
 
 mod change;
+mod com;
 mod tables;
 mod watch;
+mod wifi;
 
 use std::net::IpAddr;
 
 pub(crate) use change::set_mtu;
 use lanparty_wire::{
     Mac,
-    host::{Family, IpSetting, Prefix, Snapshot},
+    host::{Category, Family, IpSetting, Prefix, Snapshot},
 };
-pub(crate) use tables::{Granted, adapter_of, granted};
+use tables::Named;
+pub(crate) use tables::{Granted, granted};
 pub use watch::Watch;
+pub(crate) use wifi::Steady;
 
 use super::{Added, BestRoute, NetworkError, candidates};
 
@@ -26,7 +30,8 @@ impl Network {
         Ok(Network(()))
     }
 
-    /// All links, their addresses and the unicast routes. A route's metric has its interface's added, as the system compares them.
+    /// All links, their addresses, settings and categories, and the unicast routes. A route's metric is its own, to which the system adds
+    /// its interface's.
     ///
     /// # Errors
     /// When the system does not tell.
@@ -140,7 +145,11 @@ impl Network {
     }
 }
 
-pub(crate) fn snapshot() -> Result<Snapshot, NetworkError> {
+/// What [`Network::snapshot`] gives, at once.
+///
+/// # Errors
+/// When the system does not tell.
+pub fn snapshot() -> Result<Snapshot, NetworkError> {
     let mut snapshot = tables::snapshot().map_err(failed("list links, addresses and routes".to_owned()))?;
     let families = snapshot
         .links
@@ -149,7 +158,72 @@ pub(crate) fn snapshot() -> Result<Snapshot, NetworkError> {
     // What a link has not got, or the system does not tell, is left out.
     let settings = families.filter_map(|(index, family)| change::ip_settings(index, family).ok());
     snapshot.settings = settings.collect();
+    snapshot.categories = categories().unwrap_or_else(|error| {
+        // A service of its own, which may be switched off.
+        tracing::debug!(%error, "Windows does not tell what it takes its networks for");
+        Vec::new()
+    });
     Ok(snapshot)
+}
+
+fn categories() -> std::io::Result<Vec<(u32, Category)>> {
+    let adapters = tables::adapters()?;
+    let index = |instance: &str| {
+        let found = adapters.iter().find(|adapter| adapter.is(instance));
+        found.map(|adapter| adapter.index)
+    };
+    let told = com::categories()?.into_iter();
+    Ok(told
+        .filter_map(|(instance, category)| Some((index(&instance)?, category)))
+        .collect())
+}
+
+/// Changes what the network behind an interface is taken for.
+pub(crate) fn set_category(interface: &str, category: Category) -> Result<(), NetworkError> {
+    com::set_category(&instance(interface)?, category)
+        .map_err(failed(format!("call the network behind {interface} {category}")))
+}
+
+/// What the network behind an interface is taken for; `None` if there is none, or the system does not tell.
+pub(crate) fn category(interface: &str) -> Result<Option<Category>, NetworkError> {
+    let snapshot = snapshot()?;
+    let link = snapshot.link_named(interface);
+    Ok(link.and_then(|link| snapshot.category_of(link.index)))
+}
+
+/// Keeps a Wi-Fi interface to its network for as long as what is given back lives.
+pub(crate) fn steady(interface: &str) -> Result<Steady, NetworkError> {
+    Steady::new(&instance(interface)?).map_err(failed(format!("steady {interface}")))
+}
+
+/// The index and the friendly name of an adapter that Windows calls `{…}`.
+pub(crate) fn adapter_of(instance: &str) -> std::io::Result<Option<(u32, String)>> {
+    let adapters = tables::adapters()?.into_iter();
+    let mut its = adapters.filter(|adapter| adapter.is(instance));
+    Ok(its.next().map(|adapter| (adapter.index, adapter.name)))
+}
+
+/// Gives an adapter that Windows calls `{…}` the name that a player sees.
+pub(crate) fn rename(instance: &str, name: &str) -> std::io::Result<()> {
+    com::rename(instance, name)
+}
+
+/// Keeps the names that this machine looks up from being asked at an adapter that Windows calls `{…}`.
+pub(crate) fn keep_names_out(instance: &str) -> std::io::Result<()> {
+    change::keep_names_out(instance)
+}
+
+fn instance(interface: &str) -> Result<String, NetworkError> {
+    let adapters = tables::adapters()
+        .map_err(failed("list adapters".to_owned()))?
+        .into_iter();
+    let mut named = adapters.filter(|adapter| adapter.name == interface);
+    let found: Option<Named> = named.next();
+    found
+        .map(|adapter| adapter.instance)
+        .ok_or_else(|| NetworkError::NoInterface {
+            name: interface.to_owned(),
+        })
 }
 
 /// The present value of what `setting` would set; `None` if the interface or its family is not there.

@@ -11,7 +11,7 @@ use super::{Host, HostError, Undo};
 use crate::{
     device::tap::{Tap, TapOptions},
     dirs, feature,
-    network::{NetworkError, blocking},
+    network::{blocking, snapshot},
     network_manager, sysctl,
 };
 
@@ -176,10 +176,6 @@ impl Host for ThisHost {
             | Undo::UnsteadyWifi { .. } => Ok(()),
         }
     }
-}
-
-fn snapshot() -> Result<Snapshot, NetworkError> {
-    blocking(async |network| network.snapshot().await)
 }
 
 fn has_route(

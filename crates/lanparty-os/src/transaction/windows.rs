@@ -6,16 +6,23 @@ use lanparty_wire::host::{Change, Prefix, Snapshot};
 
 use super::{Host, HostError, Undo};
 use crate::{
-    device::tap::{Tap, TapOptions},
-    network,
+    device::{
+        DeviceError,
+        tap::{Tap, TapCable, TapOptions},
+    },
+    network::{self, NetworkError, Steady},
 };
 
 /// Ethernet's, which the driver begins with.
 const DEFAULT_MTU: u16 = 1500;
 
-/// The machine that we run on.
-#[derive(Debug, Default)]
-pub struct ThisHost(());
+/// The machine that we run on, with what lasts only as long as somebody holds it.
+#[derive(Default)]
+pub struct ThisHost {
+    /// The TAP's, once there is one.
+    cable: Option<TapCable>,
+    steady: Vec<(String, Steady)>,
+}
 
 impl Host for ThisHost {
     type Device = Tap;
@@ -63,12 +70,28 @@ impl Host for ThisHost {
                     ours: *setting,
                 }))
             }
-            Change::SetSysctl { .. }
-            | Change::WriteFile { .. }
-            | Change::SetFeature { .. }
-            | Change::SetCategory { .. }
-            | Change::PlugIn { .. }
-            | Change::SteadyWifi { .. } => Err(unknown(&change.to_string())),
+            Change::SetCategory { interface, category } => {
+                let previous = network::category(interface)?.ok_or_else(|| HostError::Unknown {
+                    what: format!("category of the network behind {interface}"),
+                })?;
+                Ok((previous != *category).then(|| Undo::RestoreCategory {
+                    interface: interface.clone(),
+                    previous,
+                    ours: *category,
+                }))
+            }
+            Change::PlugIn { interface } => Ok(Some(Undo::PullOut {
+                interface: interface.clone(),
+            })),
+            Change::SteadyWifi { interface } => {
+                let steadied = self.steady.iter().any(|(known, _)| known == interface);
+                Ok((!steadied).then(|| Undo::UnsteadyWifi {
+                    interface: interface.clone(),
+                }))
+            }
+            Change::SetSysctl { .. } | Change::WriteFile { .. } | Change::SetFeature { .. } => {
+                Err(unknown(&change.to_string()))
+            }
         }
     }
 
@@ -80,7 +103,9 @@ impl Host for ThisHost {
                     mac: *mac,
                     mtu: DEFAULT_MTU,
                 };
-                return Ok(Some(Tap::create(&options)?));
+                let tap = Tap::create(&options)?;
+                self.cable = Some(TapCable::of(&tap));
+                return Ok(Some(tap));
             }
             Change::AddAddress { interface, address } => {
                 network::add_address(interface, *address)?;
@@ -98,12 +123,22 @@ impl Host for ThisHost {
                 family,
                 setting,
             } => network::set_ip(interface, *family, *setting)?,
-            Change::SetSysctl { .. }
-            | Change::WriteFile { .. }
-            | Change::SetFeature { .. }
-            | Change::SetCategory { .. }
-            | Change::PlugIn { .. }
-            | Change::SteadyWifi { .. } => return Err(unknown(&change.to_string())),
+            Change::SetCategory { interface, category } => network::set_category(interface, *category)?,
+            Change::PlugIn { interface } => {
+                if !self.plug(true)? {
+                    return Err(NetworkError::NoInterface {
+                        name: interface.clone(),
+                    }
+                    .into());
+                }
+            }
+            Change::SteadyWifi { interface } => {
+                let steady = network::steady(interface)?;
+                self.steady.push((interface.clone(), steady));
+            }
+            Change::SetSysctl { .. } | Change::WriteFile { .. } | Change::SetFeature { .. } => {
+                return Err(unknown(&change.to_string()));
+            }
         }
         Ok(None)
     }
@@ -130,14 +165,35 @@ impl Host for ThisHost {
                 }
                 Ok(())
             }
+            Undo::RestoreCategory {
+                interface,
+                previous,
+                ours,
+            } => {
+                if network::category(interface)? == Some(*ours) {
+                    network::set_category(interface, *previous)?;
+                }
+                Ok(())
+            }
+            // Of a TAP that is gone, the driver has pulled it.
+            Undo::PullOut { .. } => Ok(self.plug(false).map(drop)?),
+            // After a crash, Windows has done so itself.
+            Undo::UnsteadyWifi { interface } => {
+                self.steady.retain(|(known, _)| known != interface);
+                Ok(())
+            }
             // Never made here, so they are from a journal of another system: nothing of it is here.
-            Undo::RestoreSysctl { .. }
-            | Undo::RestoreFile { .. }
-            | Undo::RestoreFeature { .. }
-            | Undo::RestoreCategory { .. }
-            | Undo::PullOut { .. }
-            | Undo::UnsteadyWifi { .. } => Ok(()),
+            Undo::RestoreSysctl { .. } | Undo::RestoreFile { .. } | Undo::RestoreFeature { .. } => Ok(()),
         }
+    }
+}
+
+impl ThisHost {
+    /// False if there is no TAP of ours.
+    fn plug(&self, connected: bool) -> Result<bool, DeviceError> {
+        self.cable
+            .as_ref()
+            .map_or(Ok(false), |cable| cable.plug(connected))
     }
 }
 
@@ -160,7 +216,7 @@ fn unknown(what: &str) -> HostError {
 
 #[cfg(test)]
 mod tests {
-    use lanparty_wire::host::{Change, LinkKind};
+    use lanparty_wire::host::{Category, Change, LinkKind};
 
     use super::*;
 
@@ -176,6 +232,48 @@ mod tests {
         let before = snapshot.addresses_of(loopback.unwrap().index).next().unwrap();
         assert_eq!(host.way_back(&change(&before.address.to_string())).unwrap(), None);
         assert!(host.way_back(&change("10.73.42.51/24")).unwrap().is_some());
+    }
+
+    #[test]
+    fn what_lasts_only_while_it_is_held_is_there_or_refused_and_undone_anyway() {
+        let mut host = ThisHost::default();
+        let interface = "no such interface".to_owned();
+        let plug = Change::PlugIn {
+            interface: interface.clone(),
+        };
+        assert!(host.way_back(&plug).unwrap().is_some());
+        assert!(host.make(&plug).is_err(), "there is no TAP");
+        let steady = Change::SteadyWifi {
+            interface: interface.clone(),
+        };
+        assert!(host.way_back(&steady).unwrap().is_some());
+        assert!(host.make(&steady).is_err());
+        // From the journal of a process that has crashed.
+        for undo in [
+            Undo::PullOut {
+                interface: interface.clone(),
+            },
+            Undo::UnsteadyWifi {
+                interface: interface.clone(),
+            },
+            Undo::RestoreCategory {
+                interface,
+                previous: Category::Public,
+                ours: Category::Private,
+            },
+        ] {
+            host.go_back(&undo).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_network_that_windows_has_not_looked_at_has_no_category_to_change() {
+        let change = Change::SetCategory {
+            interface: "no such interface".into(),
+            category: Category::Private,
+        };
+        let error = ThisHost::default().way_back(&change).unwrap_err();
+        assert!(matches!(error, HostError::Unknown { .. }), "{error}");
     }
 
     #[test]

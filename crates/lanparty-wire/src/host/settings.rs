@@ -3,7 +3,7 @@
 //! Linux has none of it here: its settings of an interface are kernel settings by name ([`Change::SetSysctl`](super::Change)). Windows
 //! has a row for each interface and address family (`MIB_IPINTERFACE_ROW`) and a category for the network behind an interface.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,14 @@ pub enum Family {
 
 impl Family {
     pub const ALL: [Family; 2] = [Family::V4, Family::V6];
+
+    /// That of an address.
+    pub const fn of(address: IpAddr) -> Family {
+        match address {
+            IpAddr::V4(_) => Family::V4,
+            IpAddr::V6(_) => Family::V6,
+        }
+    }
 }
 
 /// What is added to the metric of every route by an interface.

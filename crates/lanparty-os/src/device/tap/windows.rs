@@ -8,7 +8,7 @@ mod adapter;
 mod control;
 mod stream;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use lanparty_wire::{Frame, Mac, Offload};
 
@@ -82,6 +82,10 @@ impl Tap {
         // What a crashed program has left, before any name is looked up.
         control::set_media(&handle, false).map_err(fail("pull the cable of"))?;
         let index = adapter.index().map_err(fail("find the number of"))?;
+        if let Err(error) = adapter.keep_names_out() {
+            // LAN gateways name no name servers; this is for those of other makes.
+            tracing::warn!(%error, "names may be asked at the party's name servers, should it have any");
+        }
         let longest = usize::from(options.mtu.max(1500)) + HEADER;
         let stream = Stream::new(handle, longest).map_err(fail("read from"))?;
         Ok(Tap(Arc::new(Shared {
@@ -93,6 +97,23 @@ impl Tap {
 
     pub fn control(&self) -> TapControl {
         TapControl(Arc::clone(&self.0))
+    }
+}
+
+/// The cable of a TAP, for somebody who does not keep the TAP: what lets go of it last pulls the cable anyway.
+pub(crate) struct TapCable(Weak<Shared>);
+
+impl TapCable {
+    pub(crate) fn of(tap: &Tap) -> TapCable {
+        TapCable(Arc::downgrade(&tap.0))
+    }
+
+    /// False if the TAP is gone.
+    pub(crate) fn plug(&self, connected: bool) -> Result<bool, DeviceError> {
+        let Some(shared) = self.0.upgrade() else {
+            return Ok(false);
+        };
+        TapControl(shared).set_carrier(connected).map(|()| true)
     }
 }
 

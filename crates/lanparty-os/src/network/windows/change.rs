@@ -1,20 +1,26 @@
 //! Changes of Windows' network.
 //!
-//! The functions are looked up by name when they are needed: Wine has not got all of them, and a program that names one that is missing is
-//! ended at the call, where an error would do.
+//! The functions are looked up by name when they are needed, as Wine has not got all of them.
 
 use std::{ffi::CStr, io, net::IpAddr};
 
 use lanparty_wire::host::{Family, IpSetting, IpSettings, Metric, Prefix};
+use windows::core::GUID;
 use windows_sys::Win32::{
     Foundation::{ERROR_NOT_FOUND, ERROR_OBJECT_ALREADY_EXISTS},
-    NetworkManagement::IpHelper::{MIB_IPFORWARD_ROW2, MIB_IPINTERFACE_ROW, MIB_UNICASTIPADDRESS_ROW},
+    NetworkManagement::IpHelper::{
+        DNS_INTERFACE_SETTINGS, DNS_INTERFACE_SETTINGS_EX, DNS_INTERFACE_SETTINGS_VERSION2,
+        DNS_SETTING_DISABLE_UNCONSTRAINED_QUERIES, DNS_SETTING_IPV6, DNS_SETTING_REGISTRATION_ENABLED,
+        MIB_IPFORWARD_ROW2, MIB_IPINTERFACE_ROW, MIB_UNICASTIPADDRESS_ROW,
+    },
     Networking::WinSock::{AF_INET, AF_INET6, IpDadStatePreferred, MIB_IPPROTO_NETMGMT},
-    System::LibraryLoader::{GetProcAddress, LoadLibraryA},
 };
 
 use super::tables::sockaddr;
-use crate::{network::Added, win32::check_code};
+use crate::{
+    network::Added,
+    win32::{check_code, function},
+};
 
 const FOR_EVER: u32 = u32::MAX;
 
@@ -52,9 +58,12 @@ pub(super) fn remove_address(index: u32, address: Prefix) -> io::Result<()> {
     ))
 }
 
-/// The MTU of both families; one that the interface has not got is left out.
+/// The MTU of both families; one that the interface has not got, or that needs more (IPv6: RFC 8200, section 5), is left out.
 pub(crate) fn set_mtu(index: u32, mtu: u32) -> io::Result<()> {
     for family in Family::ALL {
+        if family == Family::V6 && mtu < 1280 {
+            continue;
+        }
         match set_ip(index, family, IpSetting::Mtu(mtu)) {
             Err(error) if is(&error, ERROR_NOT_FOUND) => {}
             set => set?,
@@ -108,6 +117,32 @@ fn interface_row(index: u32, family: Family) -> io::Result<MIB_IPINTERFACE_ROW> 
     Ok(row)
 }
 
+/// Keeps names that this machine looks up from being asked at an interface's name servers, and its own name from being registered there.
+/// Windows asks at the interface of the lowest metric first, which is ours. Since Windows 10 of 2020.
+pub(super) fn keep_names_out(adapter: &str) -> io::Result<()> {
+    let id = adapter.trim_matches(['{', '}']);
+    let id = GUID::try_from(id).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let function = function(c"iphlpapi.dll", c"SetInterfaceDnsSettings")?;
+    // SAFETY: this is what netioapi.h says of it.
+    let set: SetDns = unsafe { std::mem::transmute(function) };
+    for family in [0, DNS_SETTING_IPV6] {
+        let what = DNS_SETTING_DISABLE_UNCONSTRAINED_QUERIES | DNS_SETTING_REGISTRATION_ENABLED;
+        let settings = DNS_INTERFACE_SETTINGS_EX {
+            SettingsV1: DNS_INTERFACE_SETTINGS {
+                Version: DNS_INTERFACE_SETTINGS_VERSION2,
+                Flags: u64::from(what | family),
+                RegistrationEnabled: 0,
+                ..DNS_INTERFACE_SETTINGS::default()
+            },
+            DisableUnconstrainedQueries: 1,
+            ..DNS_INTERFACE_SETTINGS_EX::default()
+        };
+        // SAFETY: the settings are live, and of the version that they say they are.
+        check_code(unsafe { set(id, &settings) })?;
+    }
+    Ok(())
+}
+
 fn route_row(index: u32, destination: Prefix, via: Option<IpAddr>) -> MIB_IPFORWARD_ROW2 {
     let network = destination.network();
     let on_link: IpAddr = match network.address() {
@@ -143,16 +178,11 @@ fn address_row(index: u32, address: Prefix) -> MIB_UNICASTIPADDRESS_ROW {
 /// The functions of this module take one row, and answer with an error's number.
 type OfRow<R> = unsafe extern "system" fn(*mut R) -> u32;
 
+type SetDns = unsafe extern "system" fn(GUID, *const DNS_INTERFACE_SETTINGS_EX) -> u32;
+
 /// Calls a function of iphlpapi.dll. `R` is the row that the named one takes.
 fn call<R>(name: &CStr, row: &mut R) -> io::Result<()> {
-    // SAFETY: the name ends with a zero. The library stays loaded, as this program uses it anyway.
-    let found = unsafe {
-        GetProcAddress(
-            LoadLibraryA(c"iphlpapi.dll".as_ptr().cast()),
-            name.as_ptr().cast(),
-        )
-    };
-    let function = found.ok_or(io::ErrorKind::Unsupported)?;
+    let function = function(c"iphlpapi.dll", name)?;
     // SAFETY: all functions that are named in this module are of this kind, and callers give each the row that it takes.
     let function: OfRow<R> = unsafe { std::mem::transmute(function) };
     // SAFETY: the row is live and writable.

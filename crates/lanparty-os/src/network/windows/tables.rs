@@ -61,14 +61,33 @@ pub(crate) fn granted(interface: &str) -> io::Result<Option<Granted>> {
     }))
 }
 
-/// The index and the friendly name of an adapter that Windows calls `{…}`.
-pub(crate) fn adapter_of(instance: &str) -> io::Result<Option<(u32, String)>> {
+/// An adapter by what Windows calls it and by what a player does.
+pub(crate) struct Named {
+    /// `{…}`
+    pub(crate) instance: String,
+    pub(crate) index: u32,
+    pub(crate) name: String,
+}
+
+impl Named {
+    /// Whether this is what Windows calls it, which differs in case from place to place.
+    pub(crate) fn is(&self, instance: &str) -> bool {
+        self.instance.eq_ignore_ascii_case(instance)
+    }
+}
+
+/// All of them.
+pub(crate) fn adapters() -> io::Result<Vec<Named>> {
     let adapters = Adapters::read()?;
-    let is_it = |adapter: &&IP_ADAPTER_ADDRESSES_LH| guid(adapter).eq_ignore_ascii_case(instance);
-    Ok(adapters.iter().find(is_it).map(|adapter| {
-        let link = link(adapter);
-        (link.index, link.name)
-    }))
+    let named = |adapter| {
+        let Link { index, name, .. } = link(adapter);
+        Named {
+            instance: guid(adapter),
+            index,
+            name,
+        }
+    };
+    Ok(adapters.iter().map(named).collect())
 }
 
 fn guid(adapter: &IP_ADAPTER_ADDRESSES_LH) -> String {
@@ -135,10 +154,8 @@ pub(super) fn ask(to: IpAddr) -> Option<Answer> {
 pub(super) fn snapshot() -> io::Result<Snapshot> {
     let adapters = Adapters::read()?;
     let mut snapshot = Snapshot::default();
-    let mut metrics = Vec::new();
     for adapter in adapters.iter() {
         let link = link(adapter);
-        metrics.push((link.index, adapter.Ipv4Metric, adapter.Ipv6Metric));
         for entry in list(adapter.FirstUnicastAddress, |entry| entry.Next) {
             // SAFETY: an entry's address is one of the two families' or of neither.
             let address = unsafe { socket_address(&entry.Address) };
@@ -152,10 +169,6 @@ pub(super) fn snapshot() -> io::Result<Snapshot> {
         }
         snapshot.links.push(link);
     }
-    let interface_metric = |index: u32, v4: bool| {
-        let found = metrics.iter().find(|(link, ..)| *link == index);
-        found.map_or(0, |&(_, four, six)| if v4 { four } else { six })
-    };
     for row in routes()? {
         let prefix = ip(&row.DestinationPrefix.Prefix);
         let Some(destination) = prefix.and_then(|ip| Prefix::new(ip, row.DestinationPrefix.PrefixLength))
@@ -165,12 +178,11 @@ pub(super) fn snapshot() -> io::Result<Snapshot> {
         if row.Loopback || destination.address().is_multicast() {
             continue;
         }
-        let metric = interface_metric(row.InterfaceIndex, destination.address().is_ipv4());
         snapshot.routes.push(Route {
             link: row.InterfaceIndex,
             destination,
             via: ip(&row.NextHop).filter(|hop| !hop.is_unspecified()),
-            metric: row.Metric.saturating_add(metric),
+            metric: row.Metric,
         });
     }
     Ok(snapshot)

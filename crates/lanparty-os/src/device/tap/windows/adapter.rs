@@ -4,7 +4,6 @@ use std::{
     fs::OpenOptions,
     io,
     os::windows::{fs::OpenOptionsExt, io::OwnedHandle},
-    process::Command,
     ptr, thread,
     time::{Duration, Instant},
 };
@@ -198,24 +197,14 @@ impl Adapter {
         })
     }
 
-    /// Gives it the name that a player sees. There is no call for that outside of COM; netsh is made for scripts.
+    /// Gives it the name that a player sees. A new adapter is known to all of Windows a moment later.
     fn rename(&self, name: &str) -> io::Result<()> {
-        let before = until(|| match network::adapter_of(&self.instance)? {
-            Some((_, name)) => Ok(name),
-            None => Err(io::ErrorKind::NotFound.into()),
-        })?;
-        let output = Command::new("netsh")
-            .args(["interface", "set", "interface"])
-            .arg(format!("name={before}"))
-            .arg(format!("newname={name}"))
-            .output()?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        Err(io::Error::other(format!(
-            "netsh could not rename {before}: {said}"
-        )))
+        until(|| network::rename(&self.instance, name))
+    }
+
+    /// Names that this machine looks up are not asked at the party's name servers.
+    pub(super) fn keep_names_out(&self) -> io::Result<()> {
+        network::keep_names_out(&self.instance)
     }
 
     fn change(&self, state: SETUP_DI_STATE_CHANGE) -> io::Result<()> {
