@@ -31,7 +31,7 @@ pub struct Registry {
     state: Mutex<State>,
     /// Rings when the id table has changed.
     pub changed: Notify,
-    /// Rings when a lease may end at another time than before.
+    /// Rings when a lease may end sooner than before.
     pub leases: Notify,
     /// How many changes are on disk.
     pub saved: watch::Sender<u64>,
@@ -81,6 +81,7 @@ impl Registry {
     pub fn join(&self, now: UnixTime, join: &Join<'_>, member: &Arc<Member>) -> Result<Joined, Refusal> {
         let (receipt, told) = mpsc::channel(1);
         let mut state = self.state.lock();
+        let lease_end = state.rooms.next_lease_end();
         let State { rooms, random, .. } = &mut *state;
         let admission = rooms.join(now, random, join, member.clone())?;
         tell_all(
@@ -97,9 +98,9 @@ impl Registry {
         }
         let roster = state.publish(&admission.seat.room, admission.roster);
         let change = Some(state.change()).filter(|_| !admission.is_known);
+        self.watch_leases(&state, lease_end);
         drop(state);
         self.changed.notify_one();
-        self.leases.notify_one();
         Ok(Joined {
             seat: admission.seat,
             member: admission.member,
@@ -209,14 +210,24 @@ impl Registry {
 
     /// A LAN gateway asks for its lease; `None` from anybody else.
     pub fn renew(&self, seat: &Seat) -> Option<(u64, Tenure)> {
-        let answer = self.state.lock().rooms.renew(Instant::now(), seat);
-        self.leases.notify_one();
+        let mut state = self.state.lock();
+        let lease_end = state.rooms.next_lease_end();
+        let answer = state.rooms.renew(Instant::now(), seat);
+        self.watch_leases(&state, lease_end);
         answer
     }
 
-    /// The active LAN gateway of an open room says who may wait to take over from it.
+    /// The active LAN gateway of an open room, or the host of a sealed one, says who may wait to take over.
     pub fn name_standbys(&self, seat: &Seat, identities: &[PeerId]) {
         self.state.lock().rooms.name_standbys(seat, identities);
+    }
+
+    /// Wakes whoever gives leases on, if one ends sooner now than `before`; one that ends later is looked at in vain, and no harm.
+    fn watch_leases(&self, state: &State, before: Option<Instant>) {
+        let now = state.rooms.next_lease_end();
+        if now.is_some_and(|now| before.is_none_or(|before| now < before)) {
+            self.leases.notify_one();
+        }
     }
 
     /// Gives leases that are over to those who wait. Returns when the next one is over.
