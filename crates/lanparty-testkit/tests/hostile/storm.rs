@@ -46,7 +46,7 @@ pub fn to_everybody(mac: [u8; 6]) -> [([u8; 8], Vec<u8>); 4] {
 
 /// Makes the `number`th frame of a storm from one of [`to_everybody`] in its place: what is not chatter as it is, and chatter with words of its own,
 /// because a guard lets the same ones pass once only.
-pub fn nth<'a>(frames: &'a mut [([u8; 8], Vec<u8>); 4], number: u32) -> &'a [u8] {
+pub fn nth(frames: &mut [([u8; 8], Vec<u8>); 4], number: u32) -> &[u8] {
     let which = number as usize % frames.len();
     let (_, frame) = &mut frames[which];
     if which == CHATTER {
