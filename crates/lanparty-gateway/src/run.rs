@@ -33,7 +33,7 @@ use lanparty_os::{
     transaction::{Transaction, TransactionError},
 };
 use lanparty_quic::{Identity, Trust, TrustOutcome};
-use lanparty_wire::{LeaveReason, Profile, RoomId, SealedRoom, control::Role, mtu};
+use lanparty_wire::{LeaveReason, PeerId, Profile, RoomId, SealedRoom, control::Role, mtu};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
@@ -67,28 +67,19 @@ pub fn run(common: &CommonArgs, settings: Settings, state_dir: &Path) -> Result<
     let recorder = recorder(&settings)?;
     let identity = Identity::load_or_create(&state.path().join("identity.pem"))
         .map_err(|error| Failure::new(ExitCode::Host, error))?;
+    let sealed = match (&room, settings.standby_for) {
+        (Some(_), _) => None,
+        (None, Some(host)) => Some(waiting_room(host, &identity, state.path())?),
+        (None, None) => Some(own_room(&settings, &identity, state.path())?),
+    };
     let trust = Trust {
         pin: settings.relay_pin,
         ca_cert: settings.relay_ca_cert,
         server_name: settings.server_name,
         store: state.path().join("known-relays.json"),
     };
-    let sealed = match room {
-        Some(_) => None,
-        None => {
-            let file = state.path().join("room.json");
-            let mut host =
-                load_host(&identity, &file).map_err(|error| Failure::new(ExitCode::Host, error))?;
-            if let Some(approve) = settings.approve {
-                host.set_approval(approve);
-            }
-            if let Some(profile) = settings.profile {
-                host.set_profile(unix_now(), profile);
-            }
-            Some((host, file))
-        }
-    };
-    let inviting = sealed.is_some().then(|| Inviting {
+    let is_host = matches!(sealed, Some(SealedConfig::Host { .. }));
+    let inviting = is_host.then(|| Inviting {
         relay: relay.clone(),
         hours: settings.invite_hours,
         page: settings.invite_page.clone(),
@@ -96,7 +87,7 @@ pub fn run(common: &CommonArgs, settings: Settings, state_dir: &Path) -> Result<
     });
     let wanted_room: RoomId = match room {
         Some(code) => code.into(),
-        None => SealedRoom::of(&identity.peer_id()).into(),
+        None => SealedRoom::of(&settings.standby_for.unwrap_or(identity.peer_id())).into(),
     };
     let own = identity.peer_id();
     let config = EndpointConfig {
@@ -133,11 +124,6 @@ pub fn run(common: &CommonArgs, settings: Settings, state_dir: &Path) -> Result<
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| Failure::new(ExitCode::Unexpected, error))?;
-    let sealed = sealed.map(|(host, file)| SealedConfig::Host {
-        host: Box::new(host),
-        file,
-        short_codes: settings.short_code.unwrap_or(true),
-    });
     if settings.doctor.unwrap_or(true) {
         doctor::in_background(lan.name.clone());
     }
@@ -148,6 +134,35 @@ pub fn run(common: &CommonArgs, settings: Settings, state_dir: &Path) -> Result<
         (&wanted, &lan, recorder),
         state.path(),
     ))
+}
+
+/// The sealed room of this machine's key, as it was left.
+fn own_room(settings: &Settings, identity: &Identity, state_dir: &Path) -> Result<SealedConfig, Failure> {
+    let file = state_dir.join("room.json");
+    let mut host = load_host(identity, &file).map_err(|error| Failure::new(ExitCode::Host, error))?;
+    if let Some(approve) = settings.approve {
+        host.set_approval(approve);
+    }
+    if let Some(profile) = settings.profile {
+        host.set_profile(unix_now(), profile);
+    }
+    host.name_standbys(settings.standby.as_deref().unwrap_or_default());
+    Ok(SealedConfig::Host {
+        host: Box::new(host),
+        file,
+        short_codes: settings.short_code.unwrap_or(true),
+    })
+}
+
+/// Another host's sealed room, in which this machine waits.
+fn waiting_room(host: PeerId, identity: &Identity, state_dir: &Path) -> Result<SealedConfig, Failure> {
+    if host == identity.peer_id() {
+        let text = "--standby-for names this machine itself".to_owned();
+        return Err(Failure::new(ExitCode::Usage, text)
+            .advise("give the identity that the other machine says when it starts"));
+    }
+    let file = state_dir.join("standby.json");
+    Ok(SealedConfig::Standby { host, file })
 }
 
 async fn bridge(

@@ -36,6 +36,7 @@ Examples:
   Let another machine on the same LAN take over within two seconds if this one fails; it is started in the same way, with this
   one's identity (both say theirs when they start):
     lanparty-gateway --iface eth0 --room ABCD --relay relay.example.org --standby 9f86d081…
+  In a sealed room the other machine is started with this one's identity after --standby-for instead.
 
   See who is there and what was dropped:
     lanparty-gateway status
@@ -166,6 +167,9 @@ pub struct Settings {
         value_delimiter = ','
     )]
     pub standby: Option<Vec<PeerId>>,
+    /// Wait in the sealed room of another machine on this LAN, by its identity, to take over from it; start that one with --standby and this one's
+    #[arg(long, value_name = "IDENTITY", env = "LANPARTY_STANDBY_FOR")]
+    pub standby_for: Option<PeerId>,
     /// Write every frame between the room and here to this pcapng file, with its direction and what became of it
     #[arg(long, value_name = "FILE", env = "LANPARTY_PCAP")]
     pub pcap: Option<PathBuf>,
@@ -204,6 +208,7 @@ layer!(Settings {
     addresses,
     lan_internet,
     standby,
+    standby_for,
     pcap,
     pcap_limit,
     redundancy,
@@ -283,13 +288,24 @@ pub fn party(settings: &Settings) -> Result<Party, Failure> {
             "leave them out, or leave --room out to open a sealed room",
         ));
     }
-    if room.is_none() && settings.standby.is_some() {
+    if settings.standby_for.is_some()
+        && (room.is_some() || settings.standby.is_some() || is_for_a_host(settings))
+    {
         return Err(missing(
-            "a sealed room belongs to this machine's key, so no other machine can stand by for it yet",
-            "leave --standby out, or open an open room with --room",
+            "who waits in another host's sealed room names no room and no others, and lets nobody in",
+            "leave --room, --standby, --invite-hours, --approve, --profile, --qr and --short-code out beside --standby-for",
         ));
     }
     Ok(Party { lan, room, relay })
+}
+
+/// Whether there are settings that only the host of a sealed room can have.
+fn is_for_a_host(settings: &Settings) -> bool {
+    settings.invite_hours.is_some()
+        || settings.qr.is_some()
+        || settings.approve.is_some()
+        || settings.short_code.is_some()
+        || settings.profile.is_some()
 }
 
 #[cfg(test)]

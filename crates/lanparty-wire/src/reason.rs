@@ -337,7 +337,7 @@ pub enum RejectReason {
     TooManyConnections,
     /// The relay stops.
     ShuttingDown,
-    /// A sealed room's LAN gateway can only be the host whose key the room's name is made from.
+    /// A sealed room's LAN gateway can only be the host whose key the room's name is made from, and who the host has named.
     NotTheHost,
     /// No room has this short code's number now.
     UnknownCode,
@@ -376,7 +376,7 @@ impl RejectReason {
             }
             RejectReason::ShuttingDown => "the relay is stopping; it is tried again until it is back",
             RejectReason::NotTheHost => {
-                "the room belongs to another host's key; restore that host's identity, or open a room of your own"
+                "the room belongs to another host's key, and that host is not there or has not named this machine; start it with --standby and this one's identity"
             }
             RejectReason::UnknownCode => {
                 "no host shows this short code at this relay now; ask the host to start the LAN gateway, and to read the code that is on the screen"
@@ -402,11 +402,11 @@ impl RejectReason {
             | RejectReason::TooManyRooms
             | RejectReason::DuplicateMac
             | RejectReason::GatewayPresent
+            | RejectReason::NotTheHost
             | RejectReason::RoomNotOpen => true,
             RejectReason::Version
             | RejectReason::BadHello
             | RejectReason::InvalidMac
-            | RejectReason::NotTheHost
             | RejectReason::UnknownCode
             | RejectReason::TokenRequired
             | RejectReason::Unknown => false,

@@ -10,16 +10,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use lanparty_wire::{
     AdmissionAnswer, AdmissionRefusal, DropReason, InviteId, InviteSecret, Mac, MemberId, Membership, PeerId,
-    SealedRoom, UnixTime,
+    SealedRoom, Standing, UnixTime,
     control::{Message, Role},
     seal::envelope,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
-use super::{RosterKeeper, RosterRefusal, SavedMembership};
+use super::{RosterKeeper, SavedMembership};
 use crate::{
     hole::{Hole, is_open},
     seal::{
@@ -212,16 +211,14 @@ impl Guest {
                 });
                 self.host = None;
                 self.ask = Ask::Idle;
-                // A relay that has started anew may know an older one, or none.
-                if let Some(roster) = self.keeper.newest() {
-                    let data = BASE64_STANDARD.encode(roster.bytes());
-                    let message = Box::new(Message::Roster { data });
-                    self.outputs.push_back(GuestOutput::Send(message));
-                }
+                self.outputs.extend(self.keeper.message().map(GuestOutput::Send));
             }
             Message::Joined { member } if member.role == Role::Gateway => {
                 if member.identity != self.config.host && !is_open(Hole::HostIdentity) {
-                    return Err(DropReason::NotAdmitted);
+                    // One that waits, if the host says so; only the host itself can be asked.
+                    let named = self.keeper.member(&member.identity, unix);
+                    let is_named = named.is_some_and(|named| named.standing == Standing::Gateway);
+                    return is_named.then_some(()).ok_or(DropReason::NotAdmitted);
                 }
                 let host = Party {
                     identity: member.identity,
@@ -273,15 +270,7 @@ impl Guest {
     }
 
     fn offered(&mut self, now: Instant, unix: UnixTime, data: &str) -> Result<(), DropReason> {
-        let bytes = BASE64_STANDARD.decode(data).map_err(|_| DropReason::Malformed)?;
-        self.keeper.offer(&bytes).map_err(|refusal| {
-            tracing::debug!(%refusal, "a roster was not taken");
-            match refusal {
-                RosterRefusal::Paper(_) => DropReason::BadRoster,
-                RosterRefusal::Older { .. } => DropReason::OldRoster,
-                RosterRefusal::Equivocation(_) => DropReason::RosterConflict,
-            }
-        })?;
+        self.keeper.offered(data)?;
         self.show_roster(unix);
         // Put out, or expired: the host says which, if it is there.
         if !self.is_in(unix) && matches!(self.ask, Ask::Idle) && self.host.is_some() {
@@ -291,12 +280,9 @@ impl Guest {
     }
 
     fn show_roster(&mut self, unix: UnixTime) {
-        let Some(roster) = self.keeper.newest() else {
-            return;
-        };
-        let later = roster.content().members.iter().map(|member| member.expires);
-        self.next_expiry = later.filter(|expires| unix < *expires).min();
-        let roster = crate::seal::Roster::of(roster, unix);
-        self.outputs.push_back(GuestOutput::Roster(roster));
+        if let Some((roster, next)) = self.keeper.at(unix) {
+            self.next_expiry = next;
+            self.outputs.push_back(GuestOutput::Roster(roster));
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! every call [`Host::poll_event`] until it is empty.
 
 mod judge;
+mod standbys;
 mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -71,6 +72,8 @@ pub struct Host {
     state: HostState,
     waiting: BTreeMap<PeerId, Waiting>,
     present: BTreeSet<PeerId>,
+    /// Whose machines may take over from this one as LAN gateways; told anew at each start.
+    standbys: BTreeSet<PeerId>,
     /// Addresses of the LAN's own stations that somebody has come with.
     on_lan: BTreeSet<Mac>,
     roster: Option<Roster>,
@@ -93,6 +96,7 @@ impl Host {
             state,
             waiting: BTreeMap::new(),
             present: BTreeSet::new(),
+            standbys: BTreeSet::new(),
             on_lan: BTreeSet::new(),
             roster: None,
             events: VecDeque::new(),

@@ -1,6 +1,9 @@
 //! What everybody but the host knows of who is in: the newest roster seen, and nothing older.
 
-use lanparty_wire::{Admitted, Membership, PaperError, PeerId, Roster, SealedRoom, UnixTime};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use lanparty_wire::{
+    Admitted, DropReason, Membership, PaperError, PeerId, Roster, SealedRoom, UnixTime, control::Message,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::hole::{Hole, is_open};
@@ -103,6 +106,36 @@ impl RosterKeeper {
                 Ok(RosterNews::Newer)
             }
         }
+    }
+
+    /// The relay hands over a roster.
+    ///
+    /// # Errors
+    /// Why it was not taken.
+    pub(super) fn offered(&mut self, data: &str) -> Result<RosterNews, DropReason> {
+        let bytes = BASE64_STANDARD.decode(data).map_err(|_| DropReason::Malformed)?;
+        self.offer(&bytes).map_err(|refusal| {
+            tracing::debug!(%refusal, "a roster was not taken");
+            match refusal {
+                RosterRefusal::Paper(_) => DropReason::BadRoster,
+                RosterRefusal::Older { .. } => DropReason::OldRoster,
+                RosterRefusal::Equivocation(_) => DropReason::RosterConflict,
+            }
+        })
+    }
+
+    /// The newest roster for a relay, which may have started anew and know an older one, or none.
+    pub(super) fn message(&self) -> Option<Box<Message>> {
+        let data = BASE64_STANDARD.encode(self.newest()?.bytes());
+        Some(Box::new(Message::Roster { data }))
+    }
+
+    /// What the newest roster says now, and when it loses its next member.
+    pub(super) fn at(&self, unix: UnixTime) -> Option<(crate::seal::Roster, Option<UnixTime>)> {
+        let roster = self.newest()?;
+        let later = roster.content().members.iter().map(|member| member.expires);
+        let next = later.filter(|expires| unix < *expires).min();
+        Some((crate::seal::Roster::of(roster, unix), next))
     }
 
     /// The host itself has said that its roster has this number: an older one is not believed any more, and neither is what it says.

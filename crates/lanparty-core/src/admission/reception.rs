@@ -118,7 +118,7 @@ impl Reception {
     ) -> Result<(), DropReason> {
         match message {
             Message::Welcome(welcome) => self.enter(unix, welcome),
-            Message::Joined { member } => self.joined(now, member),
+            Message::Joined { member } => self.joined(now, unix, member),
             Message::ShortNumbers { numbers } => self.numbered(unix, numbers),
             Message::Left {
                 member, incarnation, ..
@@ -149,8 +149,9 @@ impl Reception {
         self.host.enter(unix, welcome.member);
     }
 
-    fn joined(&mut self, now: Instant, member: &Member) {
-        if member.role != Role::Client {
+    fn joined(&mut self, now: Instant, unix: UnixTime, member: &Member) {
+        if member.role == Role::Gateway {
+            self.host.standby_came(unix, member.identity, member.id);
             return;
         }
         let party = Party {

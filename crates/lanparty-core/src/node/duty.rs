@@ -47,7 +47,9 @@ impl<F: Forwarding> Node<F> {
         }
         for id in changed.into_iter().filter(|id| *id == gateway) {
             self.set_standby(now, id, false);
-            self.tell(Event::GatewayChanged { member: id });
+            if self.peers.get(id).is_some_and(|peer| peer.is_told) {
+                self.tell(Event::GatewayChanged { member: id });
+            }
         }
         if self.config.role == Role::Client && self.switch.gateway().is_none() {
             self.gateway_is(false);

@@ -76,9 +76,9 @@ impl<F: Forwarding> Node<F> {
         }
     }
 
-    /// The host tells members whose address is whose, whenever that or the profile has changed, or somebody can be told.
+    /// The active LAN gateway tells members whose address is whose, whenever that or the profile has changed, or somebody can be told.
     pub(super) fn tell_leases(&mut self, now: Instant) {
-        if self.config.role != Role::Gateway || !self.is_for_strangers() {
+        if self.config.role != Role::Gateway || !self.is_on_duty(now) || !self.is_for_strangers() {
             return;
         }
         let Some(sealing) = self.sealing.as_mut() else {
@@ -100,10 +100,10 @@ impl<F: Forwarding> Node<F> {
         self.flush_sealing(now);
     }
 
-    /// Only the host's word about addresses counts.
+    /// Only a LAN gateway's word about addresses counts.
     pub(super) fn told_leases(&mut self, from: MemberId, leases: &[(MemberId, Ipv4Addr)]) {
         let role = self.peers.get(from).and_then(|peer| peer.link.as_ref());
-        if role.map(|link| link.role()) != Some(MemberRole::Host) {
+        if role.map(|link| link.role()) != Some(MemberRole::Gateway) {
             return;
         }
         for &(member, address) in leases {

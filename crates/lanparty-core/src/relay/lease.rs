@@ -11,7 +11,7 @@ use std::{
 };
 
 use lanparty_wire::{
-    MemberId, PeerId, RejectReason, RoomId, UnixTime,
+    MemberId, PeerId, RejectReason, RoomId, Standing, UnixTime,
     control::{Role, Tenure},
 };
 
@@ -37,7 +37,7 @@ pub(super) struct Lease {
     term: u64,
     /// Present while somebody waits.
     expires: Option<Instant>,
-    /// Whom the active LAN gateway of an open room has named.
+    /// Whom the active LAN gateway of an open room has named, or the host of a sealed one.
     named: Vec<PeerId>,
 }
 
@@ -74,9 +74,12 @@ impl<H: Clone> Rooms<H> {
         if room.place(seat)?.entry.member.role != Role::Gateway {
             return None;
         }
+        let is_admitted = room.place(seat)?.entry.admitted;
         let somebody_waits = room.standbys().next().is_some();
         let lease = &mut room.lease;
-        let tenure = match (lease.holder == Some(seat.member), somebody_waits) {
+        // Whose membership is over loses the lease to the next one, if there is one.
+        let is_held = lease.holder == Some(seat.member) && is_admitted;
+        let tenure = match (is_held, somebody_waits) {
             (false, _) => Tenure::Waiting,
             (true, false) => Tenure::Unlimited,
             (true, true) => {
@@ -87,13 +90,20 @@ impl<H: Clone> Rooms<H> {
         Some((lease.term, tenure))
     }
 
-    /// The active LAN gateway of an open room names who may wait to take over, at most [`MAX_STANDBYS`]. From others, and in a sealed
-    /// room, where the host's signature says it, it means nothing.
+    /// The active LAN gateway of an open room, or the host of a sealed one, names who may come and wait to take over, at most [`MAX_STANDBYS`].
+    /// From others it means nothing. In a sealed room the host's roster says who may take over; this lets him in who is not on it yet.
     pub fn name_standbys(&mut self, seat: &Seat, identities: &[PeerId]) {
         let Some(room) = self.rooms.get_mut(&seat.room) else {
             return;
         };
-        if room.place(seat).is_some() && room.lease.holder == Some(seat.member) && room.keeper.is_none() {
+        let Some(identity) = room.place(seat).map(|place| place.entry.member.identity) else {
+            return;
+        };
+        let may_name = match room.keeper {
+            None => room.lease.holder == Some(seat.member),
+            Some(_) => room.is_of_host(&identity),
+        };
+        if may_name {
             room.lease.named = identities[..identities.len().min(MAX_STANDBYS)].to_vec();
         }
     }
@@ -116,38 +126,51 @@ impl<H: Clone> Rooms<H> {
 
 impl<H: Clone> Room<H> {
     /// Whether a LAN gateway may come in, and wait if another one is active.
-    pub(super) fn check_gateway(&self, join: &Join<'_>) -> Result<(), Refusal> {
+    pub(super) fn check_gateway(&self, now: UnixTime, join: &Join<'_>) -> Result<(), Refusal> {
+        let is_named = self.lease.named.contains(&join.identity);
+        if self.keeper.is_some() {
+            return self.check_sealed_gateway(now, is_named, join);
+        }
         let is_held = self
             .lease
             .holder
             .and_then(|holder| self.places.get(&holder))
             .is_some_and(|place| place.entry.member.identity != join.identity);
-        if let RoomId::Sealed(room) = &join.hello.room {
-            // Its name is a hash of its host's key, which the connection has proven.
-            return match room.belongs_to(&join.identity) {
-                true => Ok(()),
-                false => Err(refuse(RejectReason::NotTheHost)),
-            };
-        }
-        if is_held && (!self.lease.named.contains(&join.identity) || self.standbys().count() >= MAX_STANDBYS)
-        {
-            return Err(Refusal {
-                reason: RejectReason::GatewayPresent,
-                detail: format!(
-                    "to let this one take over, start the other one with --standby {}",
-                    join.identity
-                ),
-            });
+        if is_held && (!is_named || self.standbys().count() >= MAX_STANDBYS) {
+            return Err(not_named(RejectReason::GatewayPresent, &join.identity));
         }
         Ok(())
     }
 
-    /// Those who wait, the longest first.
+    /// A sealed room's name is a hash of its host's key, which the connection has proven. Others come in by the host's roster, or while the host
+    /// is there to put them on it.
+    fn check_sealed_gateway(&self, now: UnixTime, is_named: bool, join: &Join<'_>) -> Result<(), Refusal> {
+        if self.is_of_host(&join.identity) {
+            return Ok(());
+        }
+        let is_host_there = || self.members().any(|member| self.is_of_host(&member.identity));
+        let paper = self.on_paper(now, &join.identity);
+        let is_on_paper = paper.is_some_and(|paper| paper.standing == Standing::Gateway);
+        let waiting = self.places.values().filter(|place| {
+            let member = &place.entry.member;
+            member.role == Role::Gateway && member.identity != join.identity
+        });
+        let may_wait = is_on_paper || is_named && is_host_there();
+        if !may_wait {
+            return Err(not_named(RejectReason::NotTheHost, &join.identity));
+        }
+        if waiting.count() > MAX_STANDBYS {
+            return Err(refuse(RejectReason::GatewayPresent));
+        }
+        Ok(())
+    }
+
+    /// Those who wait and may take over, the longest first.
     pub(super) fn standbys(&self) -> impl Iterator<Item = MemberId> {
         let mut waiting: Vec<_> = self
             .places
             .values()
-            .filter(|place| place.entry.member.role == Role::Gateway)
+            .filter(|place| place.entry.member.role == Role::Gateway && place.entry.admitted)
             .map(|place| (place.serial, place.entry.member.id))
             .filter(|(_, id)| self.lease.holder != Some(*id))
             .collect();
@@ -209,5 +232,13 @@ impl<H: Clone> Room<H> {
             term: self.lease.term,
             roster: self.roster(),
         }
+    }
+}
+
+/// A LAN gateway that nobody has named, and how it is named.
+fn not_named(reason: RejectReason, identity: &PeerId) -> Refusal {
+    Refusal {
+        reason,
+        detail: format!("to let this one take over, start the other one with --standby {identity}"),
     }
 }

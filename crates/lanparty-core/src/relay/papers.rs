@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use lanparty_wire::{
-    Admitted, Mac, MemberId, PeerId, Roster as SignedRoster, UnixTime,
+    Admitted, Mac, MemberId, PeerId, Roster as SignedRoster, Standing, UnixTime,
     control::{Member, Role},
 };
 
@@ -91,11 +91,22 @@ impl<H: Clone> Room<H> {
 
     /// Whether a member may do more than ask the host. Everybody may in an open room, and the host in its own.
     pub(super) fn admits(&self, now: UnixTime, member: &Member) -> bool {
-        if self.keeper.is_none() || member.role == Role::Gateway {
+        if self.keeper.is_none() || self.is_of_host(&member.identity) {
             return true;
         }
-        self.on_paper(now, &member.identity)
-            .is_some_and(|paper| (paper.id, paper.mac) == (member.id, member.mac))
+        let role = |standing| match standing {
+            Standing::Gateway => Role::Gateway,
+            Standing::Player | Standing::Spectator => Role::Client,
+        };
+        self.on_paper(now, &member.identity).is_some_and(|paper| {
+            (paper.id, paper.mac, role(paper.standing)) == (member.id, member.mac, member.role)
+        })
+    }
+
+    /// Whether it is the key that the room's name is made from.
+    pub(super) fn is_of_host(&self, identity: &PeerId) -> bool {
+        let keeper = self.keeper.as_ref();
+        keeper.is_some_and(|keeper| keeper.room().belongs_to(identity))
     }
 
     /// What the roster says of an identity, unless its membership is over.
@@ -144,7 +155,7 @@ impl<H: Clone> Room<H> {
         };
         let has_to_go = |member: &Member| {
             let is_out = was_in(&member.identity) && !self.is_named(&member.identity);
-            member.role != Role::Gateway
+            !self.is_of_host(&member.identity)
                 && (is_out || self.is_anothers(now, &member.identity, None, member.mac))
         };
         let places = self.places.values();

@@ -82,7 +82,7 @@ impl<H: Clone> Room<H> {
 
     pub(super) fn check(&self, now: UnixTime, join: &Join<'_>) -> Result<(), Refusal> {
         if join.hello.role == Role::Gateway {
-            return self.check_gateway(join);
+            return self.check_gateway(now, join);
         }
         let others = || self.members().filter(|member| member.identity != join.identity);
         let Some(mac) = join.hello.mac else {

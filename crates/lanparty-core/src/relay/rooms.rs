@@ -192,7 +192,9 @@ impl<H: Clone> Rooms<H> {
         place.entry.admitted = room.admits(now, &place.entry.member);
         let paper = room.paper().filter(|_| place.entry.admitted).cloned();
         if join.hello.role == Role::Gateway {
-            place.entry.member.standby = room.lease_to(now, join.clock, place.entry.member.id);
+            // Who is not in yet is given nothing, and does not count as waiting.
+            let may_hold = place.entry.admitted;
+            place.entry.member.standby = !may_hold || room.lease_to(now, join.clock, place.entry.member.id);
         }
         let member = place.entry.member.clone();
         let known = room.members().filter(|other| place.entry.may_know(other.role));

@@ -67,7 +67,7 @@ impl Roster {
             role: match member.standing {
                 Standing::Player => MemberRole::Player,
                 Standing::Spectator => MemberRole::Spectator,
-                Standing::Gateway => MemberRole::Host,
+                Standing::Gateway => MemberRole::Gateway,
             },
         });
         Roster {
@@ -83,7 +83,7 @@ impl Roster {
 pub struct SealedMember {
     pub identity: PeerId,
     pub id: MemberId,
-    /// Its address; the host, which is the LAN gateway, has none.
+    /// Its address; a LAN gateway has none.
     pub mac: Option<Mac>,
     pub role: MemberRole,
 }
@@ -91,10 +91,10 @@ pub struct SealedMember {
 /// What an admitted member may do.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum MemberRole {
-    /// The room's owner and LAN gateway.
-    Host,
+    /// Speaks for the LAN while it is the active one: the host, or one that the host has named to take over.
+    Gateway,
     Player,
-    /// Receives everything, and sends nothing but ARP, DHCP and IGMP. Receivers see to it.
+    /// Receives everything, and sends nothing but ARP, DHCP and reports of groups. Receivers see to it.
     Spectator,
 }
 

@@ -164,21 +164,21 @@ impl Sealing {
     /// What the host lets a member do that the relay names; `None` if the host does not name it, or names it otherwise.
     pub fn admitted(&self, member: &Member) -> Option<MemberRole> {
         if is_open(Hole::Admission) {
-            let is_host = member.role == Role::Gateway;
-            return Some(if is_host {
-                MemberRole::Host
+            let is_gateway = member.role == Role::Gateway;
+            return Some(if is_gateway {
+                MemberRole::Gateway
             } else {
                 MemberRole::Player
             });
         }
         let entries = &self.roster.as_ref()?.members;
         let entry = entries.iter().find(|entry| entry.identity == member.identity)?;
-        let is_host = member.identity == self.host;
-        let role = if is_host { Role::Gateway } else { Role::Client };
+        let is_gateway = entry.role == MemberRole::Gateway;
+        let role = if is_gateway { Role::Gateway } else { Role::Client };
         let agrees = entry.id == member.id
             && entry.mac == member.mac
             && member.role == role
-            && is_host == (entry.role == MemberRole::Host);
+            && (is_gateway || member.identity != self.host);
         agrees.then_some(entry.role)
     }
 

@@ -6,6 +6,7 @@
 mod code;
 mod guest;
 mod host;
+mod standby;
 
 use std::{
     future::Future,
@@ -15,7 +16,7 @@ use std::{
 
 use lanparty_api::status::Admission;
 use lanparty_core::{
-    admission::{Guest, Host, Reception, SavedMembership, Venue},
+    admission::{Guest, Host, Reception, Standby, Venue},
     seal::{IdentityKey, SealingConfig},
 };
 use lanparty_os::{
@@ -24,7 +25,7 @@ use lanparty_os::{
 };
 use lanparty_quic::TrustOutcome;
 use lanparty_wire::{CodeMessage, Invite, PeerId, Pin, UnixTime, control::Message, seal::envelope_bytes};
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::task::JoinHandle;
 
 pub use code::redeem;
@@ -47,6 +48,8 @@ pub enum SealedConfig {
     },
     /// We come by an invite, and keep our membership in `file`.
     Guest { invite: Invite, file: PathBuf },
+    /// We are a LAN gateway that may take over from this host, and keep in `file` which roster we have seen.
+    Standby { host: PeerId, file: PathBuf },
 }
 
 impl SealedConfig {
@@ -55,17 +58,19 @@ impl SealedConfig {
         match self {
             SealedConfig::Host { .. } => own,
             SealedConfig::Guest { invite, .. } => invite.host,
+            SealedConfig::Standby { host, .. } => *host,
         }
     }
 }
 
-/// A host's door, or somebody who is or wants to be a member.
+/// A host's door, somebody who is or wants to be a member, or a LAN gateway that waits.
 pub(crate) enum Part {
     Host {
         reception: Box<Reception>,
         short_codes: bool,
     },
     Guest(Box<Guest>),
+    Standby(Box<Standby>),
 }
 
 /// An endpoint's part in a sealed room.
@@ -110,8 +115,12 @@ pub(crate) fn prepare(
             (part, file)
         }
         SealedConfig::Guest { invite, file } => {
-            let guest = guest::guest(config, identity, &invite, read_membership(&file)?.as_ref());
+            let guest = guest::guest(config, identity, &invite, read_saved(&file)?.as_ref());
             (Part::Guest(Box::new(guest)), file)
+        }
+        SealedConfig::Standby { host, file } => {
+            let standby = Standby::new(host, read_saved(&file)?);
+            (Part::Standby(Box::new(standby)), file)
         }
     };
     let sealed = Sealed {
@@ -122,12 +131,12 @@ pub(crate) fn prepare(
     Ok((sealing, sealed))
 }
 
-/// A file that does not tell of a membership costs asking the host again, and nothing else.
-fn read_membership(file: &Path) -> Result<Option<SavedMembership>, DirError> {
+/// What a room has left in its file. A guest whose file is damaged asks the host again; a LAN gateway that waits believes the first roster it is shown.
+fn read_saved<T: DeserializeOwned>(file: &Path) -> Result<Option<T>, DirError> {
     match std::fs::read(file) {
         Ok(bytes) => Ok(serde_json::from_slice(&bytes)
             .inspect_err(
-                |error| tracing::warn!(file = %file.display(), %error, "the kept membership is damaged"),
+                |error| tracing::warn!(file = %file.display(), %error, "what was kept of this room is damaged"),
             )
             .ok()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -143,7 +152,7 @@ impl Sealed {
     /// When there is something to do that no message announces.
     pub(crate) fn due(&self) -> Option<Instant> {
         match &self.part {
-            Part::Host { .. } => None,
+            Part::Host { .. } | Part::Standby(_) => None,
             Part::Guest(guest) => guest.poll_timeout(),
         }
     }
@@ -151,7 +160,7 @@ impl Sealed {
     /// What the status shows; the host is in its own room.
     pub(crate) fn admission(&self) -> Option<Admission> {
         match &self.part {
-            Part::Host { .. } => None,
+            Part::Host { .. } | Part::Standby(_) => None,
             Part::Guest(guest) => Some(guest::shown(guest.state(unix_now()))),
         }
     }
@@ -198,6 +207,7 @@ where
         let taken = match &mut sealed.part {
             Part::Host { reception, .. } => reception.handle_control(now, unix_now(), message),
             Part::Guest(guest) => guest.handle_control(now, unix_now(), message),
+            Part::Standby(standby) => standby.handle_control(unix_now(), message),
         };
         if let Err(reason) = taken {
             self.node.count_drop(reason, 1);
@@ -227,6 +237,7 @@ where
         match self.sealed.as_mut().map(|sealed| &mut sealed.part) {
             Some(Part::Host { reception, .. }) => reception.handle_timeout(unix_now()),
             Some(Part::Guest(guest)) => guest.handle_clock(now, unix_now()),
+            Some(Part::Standby(standby)) => standby.handle_clock(unix_now()),
             None => {}
         }
     }
@@ -246,6 +257,10 @@ where
                 },
                 Part::Guest(guest) => match guest.poll_output() {
                     Some(output) => self.do_for_guest(now, output)?,
+                    None => false,
+                },
+                Part::Standby(standby) => match standby.poll_output() {
+                    Some(output) => self.do_for_standby(now, output),
                     None => false,
                 },
             };

@@ -2,6 +2,7 @@
 
 use lanparty_wire::{
     Admitted, HostKey, Profile, RoomId, Roster as SignedRoster, RosterContent, Standing, TAG_LEN,
+    control::{Member, Tenure},
 };
 
 use super::*;
@@ -355,4 +356,124 @@ fn sealed(from: &Admission<u32>, destination: Destination, payload: &[u8]) -> Ve
     let mut bytes = datagram(from, destination, Class::Bulk, payload);
     bytes[1] |= 1;
     bytes
+}
+
+/// The identity that the host names, and its papers under the id that the relay has given it.
+const SECOND: u8 = 9;
+
+fn second(party: &mut Party) -> Result<Admission<u32>, Refusal> {
+    party.join_as(identity(SECOND.into()), SECOND.into(), gateway())
+}
+
+fn of_gateway(member: &Member, expires: UnixTime) -> Admitted {
+    Admitted {
+        mac: None,
+        standing: Standing::Gateway,
+        ..paper(member, expires)
+    }
+}
+
+#[test]
+fn only_the_host_names_who_may_take_over() {
+    let mut party = Party::new();
+    let refused = |party: &mut Party| second(party).unwrap_err();
+    assert_eq!(refused(&mut party).reason, RejectReason::NotTheHost);
+    let host = party.gateway().unwrap();
+    let ada = party.player(1).unwrap();
+    let refusal = refused(&mut party);
+    assert_eq!(refusal.reason, RejectReason::NotTheHost);
+    assert!(refusal.detail.contains("--standby"), "{}", refusal.detail);
+    let named = [identity(SECOND.into())];
+    party.relay.rooms.name_standbys(&ada.seat, &named);
+    assert_eq!(refused(&mut party).reason, RejectReason::NotTheHost);
+    party.relay.rooms.name_standbys(&host.seat, &named);
+    // While the host is there to put it on the roster.
+    let clock = party.relay.instant;
+    party
+        .relay
+        .rooms
+        .leave(NOW, clock, &host.seat, LeaveReason::ConnectionLost);
+    assert_eq!(refused(&mut party).reason, RejectReason::NotTheHost);
+    party.gateway().unwrap();
+    assert!(second(&mut party).unwrap().member.standby);
+}
+
+#[test]
+fn who_is_named_takes_over_once_the_roster_has_it_and_not_before() {
+    let mut party = Party::new();
+    let host = party.gateway().unwrap();
+    let ada = party.player(1).unwrap();
+    party
+        .relay
+        .rooms
+        .name_standbys(&host.seat, &[identity(SECOND.into())]);
+    let waiting = second(&mut party).unwrap();
+    let clock = party.relay.instant;
+    assert_eq!(
+        party.relay.rooms.renew(clock, &host.seat).unwrap().1,
+        Tenure::Unlimited
+    );
+    assert_eq!(
+        party.relay.rooms.renew(clock, &waiting.seat).unwrap().1,
+        Tenure::Waiting
+    );
+
+    let members = vec![of_gateway(&waiting.member, FOREVER), paper(&ada.member, FOREVER)];
+    party.take(&host, party.signed(1, members)).unwrap();
+    assert_eq!(
+        party.relay.rooms.renew(clock, &host.seat).unwrap().1,
+        Tenure::Milliseconds(1000)
+    );
+    assert_eq!(party.flood(&waiting), Err(DropReason::Standby));
+    let left = party
+        .relay
+        .rooms
+        .leave(NOW, clock, &host.seat, LeaveReason::ConnectionLost);
+    assert_eq!(left.unwrap().successor.unwrap().gateway, waiting.member.id);
+    assert_eq!(party.flood(&waiting), Ok(vec![ada.member.id]));
+    // The host comes back, and waits in its own room; its word counts all the same.
+    let host = party.gateway().unwrap();
+    assert!(host.member.standby);
+    let change = party
+        .take(&host, party.signed(2, vec![paper(&ada.member, FOREVER)]))
+        .unwrap();
+    assert_eq!(change.unwrap().expelled, [u32::from(SECOND)]);
+    let left = party
+        .relay
+        .rooms
+        .leave(NOW, clock, &waiting.seat, LeaveReason::Kicked);
+    assert_eq!(left.unwrap().successor.unwrap().gateway, host.member.id);
+}
+
+#[test]
+fn one_on_the_roster_comes_back_without_the_host_and_one_whose_membership_ends_loses_the_lease() {
+    let mut party = Party::new();
+    let host = party.gateway().unwrap();
+    party
+        .relay
+        .rooms
+        .name_standbys(&host.seat, &[identity(SECOND.into())]);
+    let waiting = second(&mut party).unwrap();
+    let until = NOW.after(100);
+    party
+        .take(&host, party.signed(1, vec![of_gateway(&waiting.member, until)]))
+        .unwrap();
+    let clock = party.relay.instant;
+    let rooms = &mut party.relay.rooms;
+    rooms.leave(NOW, clock, &host.seat, LeaveReason::ConnectionLost);
+    rooms.leave(NOW, clock, &waiting.seat, LeaveReason::ConnectionLost);
+    let back = second(&mut party).unwrap();
+    assert_eq!(back.member.id, waiting.member.id);
+    assert!(!back.member.standby);
+    assert_eq!(back.welcome.gateway, Some(back.member.id));
+
+    party.gateway().unwrap();
+    party.relay.rooms.settle(until);
+    assert_eq!(
+        party.relay.rooms.renew(clock, &back.seat).unwrap().1,
+        Tenure::Waiting
+    );
+    let end = party.relay.rooms.next_lease_end().unwrap();
+    let passed = party.relay.rooms.pass_leases(NOW, end);
+    assert_eq!(passed[0].gateway, host.member.id);
 }

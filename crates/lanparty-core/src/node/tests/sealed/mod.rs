@@ -3,6 +3,7 @@
 mod attacks;
 mod checks;
 mod healing;
+mod standby;
 mod strangers;
 
 use std::{
@@ -18,7 +19,7 @@ use lanparty_wire::{
 
 use super::{
     frames::udp,
-    room::{BUDGET, GATEWAY, PATH, config, mac, member, member_id, welcome},
+    room::{BUDGET, GATEWAY, PATH, STANDBY, config, mac, member, member_id, welcome},
 };
 use crate::{
     node::{Delivery, Event, Node, Output},
@@ -69,7 +70,7 @@ pub fn entry(id: u16, role: MemberRole) -> SealedMember {
     SealedMember {
         identity: identity(id),
         id: member_id(id),
-        mac: (id != GATEWAY).then(|| mac(id)),
+        mac: (id != GATEWAY && id != STANDBY).then(|| mac(id)),
         role,
     }
 }
@@ -100,7 +101,7 @@ impl Party {
             roster: Roster {
                 number: 1,
                 profile: Profile::Friends,
-                members: admitted.chain([entry(GATEWAY, MemberRole::Host)]).collect(),
+                members: admitted.chain([entry(GATEWAY, MemberRole::Gateway)]).collect(),
             },
             mail: VecDeque::new(),
             wire: VecDeque::new(),
