@@ -25,10 +25,10 @@ use hostile::{
     storm::{self, GAME},
 };
 use lanparty_testkit::lab::{
-    Capture, GAME_SERVER, Lab, Party, RawPort, TAP, Who,
+    Capture, GAME_SERVER, Lab, Machine, Party, RawPort, TAP, Who,
     frame::{Frame, mac_text},
     junk::decent,
-    probe::{Pinging, ping, wait_for_ping},
+    probe::{Pinging, Times, ping, wait_for_ping},
 };
 use lanparty_wire::{Class, Destination, DropReason};
 
@@ -36,8 +36,10 @@ use lanparty_wire::{Class, Destination, DropReason};
 const FLOOD: u32 = 50_000;
 /// What of it may reach the LAN each second.
 const MOST: f64 = 1_000.0;
-/// What others' answers may take longer meanwhile, and what a machine may add that carries both sides and the flood itself.
-const LATER: Duration = Duration::from_millis(20 + 80);
+/// What others' answers may take longer meanwhile.
+const LATER: Duration = Duration::from_millis(20);
+/// Measurements of that: a machine that does other things as well has bad moments.
+const WINDOWS: usize = 5;
 
 /// Frames of another class may come later than the decent one; nothing in the lab takes this long.
 const LATE: Duration = Duration::from_millis(700);
@@ -113,54 +115,82 @@ fn the_lan_gateway_alone_cuts_a_storm_of_broadcasts() {
 #[test]
 fn fifty_thousand_broadcasts_a_second_of_a_player_harm_nobody_and_are_his() {
     let party = Party::start(&Lab::builder().players(2)).unwrap();
-    let (plays, floods) = (Who::Player(0), Who::Player(1));
-    let target = GAME_SERVER.to_string();
-    let before = Pinging::often(party.machine(plays), &target).unwrap().times();
+    let (plays, floods) = (party.machine(Who::Player(0)), party.machine(Who::Player(1)));
     let mac = party.player_mac(1).unwrap();
-    let tap = RawPort::open(party.machine(floods), TAP).unwrap();
+    let tap = RawPort::open(floods, TAP).unwrap();
+    let nowhere = cable_to_nowhere(floods);
+    let ask = || Pinging::often(plays, &GAME_SERVER.to_string()).map(Pinging::times);
     let capture = Capture::start(&party.lab.lan.games, "eth0").unwrap();
+    let (mut sent, mut lasted, mut windows) = (0, Duration::ZERO, Vec::new());
+    while windows.len() < WINDOWS && !windows.last().is_some_and(is_harmless) {
+        // What the storm itself takes of a machine that carries both sides is not the tunnel's doing.
+        let (_, before) = while_flooding(&nowhere, mac, ask);
+        let start = Instant::now();
+        let (count, during) = while_flooding(&tap, mac, ask);
+        lasted += start.elapsed();
+        sent += count;
+        windows.push((before.unwrap(), during.unwrap()));
+    }
+    // Named while it lasts, by its own status.
+    let named = |status: &serde_json::Value| {
+        let members = status["endpoint"]["members"].as_array().into_iter().flatten();
+        let mut flooding = members.filter(|member| member["broadcasts_per_s"].as_u64() >= Some(350));
+        flooding.any(|member| member["mac"] == mac_text(mac).as_str())
+    };
     let start = Instant::now();
-    let stop = AtomicBool::new(false);
-    let (sent, during) = thread::scope(|scope| {
-        let storm = scope.spawn(|| flood(&tap, mac, &stop));
-        let asking = Pinging::often(party.machine(plays), &target).unwrap();
-        // Named while it lasts, by its own status.
-        let named = |status: &serde_json::Value| {
-            let members = status["endpoint"]["members"].as_array().into_iter().flatten();
-            let mut flooding = members.filter(|member| member["broadcasts_per_s"].as_u64() >= Some(350));
-            flooding.any(|member| member["mac"] == mac_text(mac).as_str())
-        };
-        let told = party.wait_for_status(Who::Gateway, "who floods the room", SOON, named);
-        let during = asking.times();
-        stop.store(true, Ordering::Relaxed);
-        let sent = storm.join().unwrap();
-        told.unwrap();
-        (sent, during)
+    let (count, told) = while_flooding(&tap, mac, || {
+        party.wait_for_status(Who::Gateway, "who floods the room", SOON, named)
     });
-    let seconds = start.elapsed().as_secs_f64();
+    told.unwrap();
+    sent += count;
+    let seconds = (lasted + start.elapsed()).as_secs_f64();
     thread::sleep(LATE);
     let arrived = capture.count(|frame| frame.source() == mac);
-    println!("{sent} sent in {seconds:.1} s, {arrived} arrived; before {before:?}, during {during:?}");
+    println!("{sent} sent in {seconds:.1} s, {arrived} arrived; before and during: {windows:?}");
     assert!(
         f64::from(sent) > 5.0 * MOST * seconds,
         "the storm was a trickle: {sent}"
     );
+    // Each storm begins with bursts of all classes, a thousand frames.
+    let storms = windows.len() as f64 + 1.0;
     assert!(
-        (arrived as f64) < MOST * (seconds + 1.0),
+        (arrived as f64) < MOST * (seconds + storms),
         "{arrived} in {seconds:.1} s"
     );
-    assert!(
-        during.slowest_hundredth <= before.slowest_hundredth + LATER,
-        "{before:?}, then {during:?}"
-    );
-    // One in a hundred, and what a busy machine loses by itself.
-    assert!(during.lost * 100 <= during.sent * 3, "{during:?}");
+    assert!(windows.last().is_some_and(is_harmless), "{windows:?}");
     let log = party.log(Who::Gateway);
     assert!(log.contains("floods the room"), "{log}");
 }
 
+/// Whether others hardly notice: one answer in a hundred comes no later than [`LATER`], and fewer are lost.
+fn is_harmless((before, during): &(Times, Times)) -> bool {
+    during.slowest_hundredth <= before.slowest_hundredth + LATER && during.lost * 100 < during.sent
+}
+
+/// An interface that takes frames and leads to nobody.
+fn cable_to_nowhere(machine: &Machine) -> RawPort {
+    machine
+        .run("ip link add nowhere0 type veth peer name nowhere1")
+        .unwrap();
+    for end in ["nowhere0", "nowhere1"] {
+        machine.run(&format!("ip link set {end} up")).unwrap();
+    }
+    RawPort::open(machine, "nowhere0").unwrap()
+}
+
+/// Sends [`FLOOD`] frames to everybody each second while something else happens, which must not panic, and gives how many there were.
+fn while_flooding<T>(port: &RawPort, mac: [u8; 6], meanwhile: impl FnOnce() -> T) -> (u32, T) {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let storm = scope.spawn(|| flood(port, mac, &stop));
+        let outcome = meanwhile();
+        stop.store(true, Ordering::Relaxed);
+        (storm.join().unwrap(), outcome)
+    })
+}
+
 /// Sends frames to everybody by turns until `stop`, [`FLOOD`] a second if the machine can, and gives how many there were.
-fn flood(tap: &RawPort, mac: [u8; 6], stop: &AtomicBool) -> u32 {
+fn flood(port: &RawPort, mac: [u8; 6], stop: &AtomicBool) -> u32 {
     const TURNS: u32 = 100;
     let start = Instant::now();
     let mut frames = storm::to_everybody(mac);
@@ -168,7 +198,7 @@ fn flood(tap: &RawPort, mac: [u8; 6], stop: &AtomicBool) -> u32 {
     while !stop.load(Ordering::Relaxed) {
         for _ in 0..FLOOD / TURNS {
             // A full queue of the adapter is the machine's own limit.
-            let _ = tap.send(storm::nth(&mut frames, sent));
+            let _ = port.send(storm::nth(&mut frames, sent));
             sent += 1;
         }
         turn += 1;
