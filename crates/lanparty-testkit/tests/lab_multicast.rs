@@ -4,123 +4,22 @@
 #![allow(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-    },
-    thread::{self, JoinHandle},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::{Duration, Instant},
 };
 
 use lanparty_testkit::lab::{
-    Capture, GAME_SERVER, Lab, MEMBERSHIP, Machine, Party, TAP, Who,
+    Capture, Lab, MEMBERSHIP, Machine, Party, TAP, Who,
     frame::{Frame, IPV6},
+    groups::{Listener, PORT, Sender},
     wait_for,
 };
 
-const PORT: u16 = 27_961;
 const SOON: Duration = Duration::from_secs(20);
 /// Players are asked thrice, and have 11 s for the last answer; what is left is for a loaded machine.
 const SETTLED: Duration = Duration::from_secs(60);
 /// Longer than the switch remembers a report twice.
 const LONG: Duration = Duration::from_millis(MEMBERSHIP.as_millis() as u64 * 2 + 2000);
-
-/// A host of the LAN that sends a number to groups twenty times a second.
-struct Sender {
-    stop: Arc<AtomicBool>,
-    number: Arc<AtomicU32>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Sender {
-    fn start(machine: &Machine, groups: &[IpAddr]) -> Sender {
-        let sockets = machine.inside(|| {
-            let v4 = UdpSocket::bind((GAME_SERVER, 0)).unwrap();
-            (v4, UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).unwrap())
-        });
-        let (v4, v6) = sockets.unwrap();
-        let (stop, number) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
-        let (told, counter, groups) = (Arc::clone(&stop), Arc::clone(&number), groups.to_vec());
-        let thread = thread::spawn(move || {
-            while !told.load(Ordering::Relaxed) {
-                let number = counter.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-                for &group in &groups {
-                    let socket = if group.is_ipv4() { &v4 } else { &v6 };
-                    socket.send_to(&number, (group, PORT)).unwrap();
-                }
-                thread::sleep(Duration::from_millis(50));
-            }
-        });
-        Sender {
-            stop,
-            number,
-            thread: Some(thread),
-        }
-    }
-
-    /// The number that is sent next.
-    fn next(&self) -> u32 {
-        self.number.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Sender {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-/// A program of a player that has joined a group on the TAP.
-struct Listener {
-    group: IpAddr,
-    socket: UdpSocket,
-}
-
-impl Listener {
-    fn join(party: &Party, player: usize, group: IpAddr) -> Listener {
-        let machine = party.machine(Who::Player(player));
-        let socket = machine.inside(|| match group {
-            IpAddr::V4(v4) => {
-                let socket = UdpSocket::bind((v4, PORT)).unwrap();
-                let own = party.wait_for_lease(player, SOON).unwrap();
-                socket.join_multicast_v4(&v4, &own).unwrap();
-                socket
-            }
-            IpAddr::V6(v6) => {
-                let socket = UdpSocket::bind((v6, PORT)).unwrap();
-                socket.join_multicast_v6(&v6, index_of_tap(machine)).unwrap();
-                socket
-            }
-        });
-        let socket = socket.unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
-        Listener { group, socket }
-    }
-
-    /// Waits for a number that is at least this one.
-    fn wait_for(&self, number: u32, limit: Duration) {
-        let what = format!("number {number} to {}", self.group);
-        wait_for(&what, limit, || {
-            let mut buffer = [0; 4];
-            while let Ok(4) = self.socket.recv(&mut buffer) {
-                if u32::from_be_bytes(buffer) >= number {
-                    return Some(());
-                }
-            }
-            None
-        })
-        .unwrap();
-    }
-}
-
-fn index_of_tap(machine: &Machine) -> u32 {
-    let line = machine.run(&format!("ip -oneline link show dev {TAP}")).unwrap();
-    line.split(':').next().unwrap().trim().parse().unwrap()
-}
 
 fn group4(last: u8) -> IpAddr {
     Ipv4Addr::new(239, 73, 42, last).into()
@@ -179,13 +78,17 @@ fn a_snooping_switch_forwards_what_was_joined(is_sealed: bool, igmp: u8, mld: u8
     let wait_for_all = |from: u32, what: &str| {
         for listener in &listeners {
             listener.wait_for(from, SOON);
-            let forwards = lan.forwards_to_gateway(listener.group).unwrap();
+            let forwards = lan.forwards_to("p-gateway", listener.group).unwrap();
             assert!(forwards, "{} {what}", listener.group);
         }
     };
     for listener in &listeners {
         let what = format!("the switch to forward {}", listener.group);
-        let forwards = || lan.forwards_to_gateway(listener.group).unwrap().then_some(());
+        let forwards = || {
+            lan.forwards_to("p-gateway", listener.group)
+                .unwrap()
+                .then_some(())
+        };
         wait_for(&what, SOON, forwards).unwrap();
     }
     let since = Instant::now();
@@ -207,7 +110,7 @@ fn a_snooping_switch_forwards_what_was_joined(is_sealed: bool, igmp: u8, mld: u8
     // Who speaks IGMPv1 leaves without a word.
     for group in groups.into_iter().filter(|&group| group != group4(0)) {
         let what = format!("the switch to forget {group}");
-        let forgets = || (!lan.forwards_to_gateway(group).unwrap()).then_some(());
+        let forgets = || (!lan.forwards_to("p-gateway", group).unwrap()).then_some(());
         wait_for(&what, SOON, forgets).unwrap();
     }
 }

@@ -1,11 +1,16 @@
-//! Two LAN gateways on one LAN: one carries, the other waits, and takes over when the first one fails.
+//! Two LAN gateways on one LAN: one carries, the other waits, and takes over when the first one fails; in open and in sealed rooms.
 
 #![allow(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
 
-use std::{thread, time::Duration};
+use std::{
+    net::Ipv4Addr,
+    thread,
+    time::{Duration, Instant},
+};
 
 use lanparty_testkit::lab::{
-    GAME_SERVER, Lab, Party, Process, ROOM, Who,
+    GAME_SERVER, Lab, MEMBERSHIP, Party, Process, ROOM, Who,
+    groups::{Listener, Sender},
     probe::{Pinging, ping, wait_for_ping},
 };
 use nix::sys::signal::Signal;
@@ -16,6 +21,8 @@ const SECOND_PORT: &str = "p-second";
 /// "Within two seconds", and what a loaded machine may add.
 const TAKEOVER: Duration = Duration::from_millis(3500);
 const SOON: Duration = Duration::from_secs(15);
+/// The address helper first listens for a DHCP server.
+const LATER: Duration = Duration::from_secs(40);
 
 /// A party with a LAN gateway, one that waits, and two players who have their addresses.
 struct Pair {
@@ -25,15 +32,15 @@ struct Pair {
     first_identity: String,
 }
 
-/// The second one, started as a host would.
-fn start_second(party: &Party, other: Option<&str>) -> Process {
+/// The second one, started as a host would, with these words about the room.
+fn start_second(party: &Party, about: &[&str]) -> Process {
     let host = party.machine(Who::Gateway);
     let state = second_state(party);
     let (program, certificate) = (party.binary(Who::Gateway), party.certificate());
-    let mut words = vec![program.as_str(), "--state-dir", &state, "--room", ROOM];
+    let mut words = vec![program.as_str(), "--state-dir", &state];
     words.extend(["--relay", "relay.lanparty.test", "--relay-ca-cert", &certificate]);
     words.extend(["--iface", SECOND_NIC, "--name", "second"]);
-    words.extend(other.iter().flat_map(|other| ["--standby", other]));
+    words.extend(about);
     host.spawn("second-gateway", &words).unwrap()
 }
 
@@ -64,26 +71,47 @@ fn wait_for_second(party: &Party, duty: bool, limit: Duration) {
 }
 
 fn pair() -> Pair {
+    pair_in(false)
+}
+
+/// In an open room or in a sealed one, which is the first one's.
+fn pair_in(sealed: bool) -> Pair {
     let mut party = Party::prepare(&Lab::builder().players(2)).unwrap();
+    if sealed {
+        party.seal();
+    }
+    let mut pair = gateways(party, sealed, &[]);
+    for player in 0..2 {
+        pair.party.launch(Who::Player(player)).unwrap();
+    }
+    for player in 0..2 {
+        pair.party.wait_for_lease(player, SOON).unwrap();
+    }
+    pair
+}
+
+/// Both LAN gateways, started with `more` words; the second one waits.
+fn gateways(mut party: Party, sealed: bool, more: &[&str]) -> Pair {
     let host = &party.lab.gateway.host;
     party.lab.lan.plug_in(host, SECOND_NIC, SECOND_PORT).unwrap();
     party.launch(Who::Relay).unwrap();
     // Both say who they are when they start; each is told of the other.
-    let mut second = start_second(&party, None);
+    let mut second = start_second(&party, &["--room", ROOM]);
     let second_identity = identity(&mut second);
     second.stop(SOON).unwrap();
     party
-        .launch_with(Who::Gateway, &["--standby", &second_identity])
+        .launch_with(
+            Who::Gateway,
+            &[&["--standby", &second_identity][..], more].concat(),
+        )
         .unwrap();
     let first_identity = identity(party.process(Who::Gateway).unwrap());
     party.wait_until_joined(Who::Gateway, SOON).unwrap();
-    let second = start_second(&party, Some(&first_identity));
-    for player in 0..2 {
-        party.launch(Who::Player(player)).unwrap();
-    }
-    for player in 0..2 {
-        party.wait_for_lease(player, SOON).unwrap();
-    }
+    let about = match sealed {
+        true => vec!["--standby-for", &first_identity],
+        false => vec!["--room", ROOM, "--standby", &first_identity],
+    };
+    let second = start_second(&party, &[&about[..], more].concat());
     wait_for_second(&party, false, SOON);
     Pair {
         party,
@@ -103,7 +131,16 @@ fn ping_through(party: &Party, meanwhile: impl FnOnce()) -> (Duration, usize) {
 
 #[test]
 fn who_waits_takes_over_from_one_that_was_killed_and_the_game_goes_on() {
-    let mut pair = pair();
+    a_killed_one_is_replaced(false);
+}
+
+#[test]
+fn so_it_is_in_a_sealed_room_when_the_host_has_named_it() {
+    a_killed_one_is_replaced(true);
+}
+
+fn a_killed_one_is_replaced(sealed: bool) {
+    let mut pair = pair_in(sealed);
     let party = &mut pair.party;
     ping(party.machine(Who::Player(0)), &GAME_SERVER.to_string(), &[]).unwrap();
     let mac = party.player_mac(0).unwrap();
@@ -111,10 +148,7 @@ fn who_waits_takes_over_from_one_that_was_killed_and_the_game_goes_on() {
     let lan = &party.lab.lan;
     lan.wait_for_port("br0", mac, "p-gateway", SOON).unwrap();
 
-    let pid = party.pid(Who::Gateway).unwrap();
-    let (longest, twice) = ping_through(party, || {
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).unwrap();
-    });
+    let (longest, twice) = ping_through(party, || kill(party, Who::Gateway));
     assert!(
         longest <= TAKEOVER,
         "nothing came through for {longest:?}\n{}",
@@ -155,6 +189,50 @@ fn who_waits_takes_over_from_one_that_was_killed_and_the_game_goes_on() {
     );
 }
 
+/// The kernel ends it without a word.
+fn kill(party: &Party, who: Who) {
+    let pid = nix::unistd::Pid::from_raw(party.pid(who).unwrap());
+    nix::sys::signal::kill(pid, Signal::SIGKILL).unwrap();
+}
+
+#[test]
+fn what_players_have_joined_and_what_the_helper_has_given_them_outlives_a_takeover() {
+    let party = Party::prepare(&Lab::builder().players(2)).unwrap();
+    let mut pair = gateways_without_dhcp(party);
+    let party = &mut pair.party;
+    party.launch(Who::Player(0)).unwrap();
+    let lease = party.wait_for_lease(0, LATER).unwrap();
+    let lan = &party.lab.lan;
+    lan.snoop(3, 2).unwrap();
+    let group = Ipv4Addr::new(239, 73, 42, 77).into();
+    let sender = Sender::start(&lan.games, &[group]);
+    let listener = Listener::join(party, 0, group);
+    listener.wait_for(sender.next(), LATER);
+
+    kill(party, Who::Gateway);
+    wait_for_second(party, true, SOON);
+    listener.wait_for(sender.next(), LATER);
+    let since = Instant::now();
+    while since.elapsed() < 2 * MEMBERSHIP {
+        listener.wait_for(sender.next(), SOON);
+    }
+    assert!(party.lab.lan.forwards_to(SECOND_PORT, group).unwrap());
+
+    // Nobody answers for the address meanwhile, and it is the player's all the same.
+    party.crash(Who::Player(0));
+    party.launch(Who::Player(1)).unwrap();
+    let other = party.wait_for_lease(1, LATER).unwrap();
+    assert_ne!(other, lease, "the first player's");
+    party.launch(Who::Player(0)).unwrap();
+    assert_eq!(party.wait_for_lease(0, LATER).unwrap(), lease);
+}
+
+/// Both give addresses where nobody else does.
+fn gateways_without_dhcp(mut party: Party) -> Pair {
+    party.lab.lan.stop_dhcp();
+    gateways(party, false, &["--addresses", "10.73.42.100-10.73.42.149/24"])
+}
+
 #[test]
 fn one_that_was_frozen_carries_nothing_when_it_thaws() {
     let mut pair = pair();
@@ -180,7 +258,7 @@ fn one_that_nobody_has_named_is_refused_and_told_what_to_do() {
     let mut party = Party::start(&Lab::builder()).unwrap();
     let host = &party.lab.gateway.host;
     party.lab.lan.plug_in(host, SECOND_NIC, SECOND_PORT).unwrap();
-    let mut second = start_second(&party, None);
+    let mut second = start_second(&party, &["--room", ROOM]);
     let own = identity(&mut second);
     let line = second.wait_for_log("--standby", SOON).unwrap();
     assert!(line.contains(&own), "{line}");

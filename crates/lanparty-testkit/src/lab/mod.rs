@@ -24,6 +24,7 @@ mod faults;
 pub mod flood;
 pub mod frame;
 pub mod game;
+pub mod groups;
 mod internet;
 pub mod junk;
 pub mod machine;

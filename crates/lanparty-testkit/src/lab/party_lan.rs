@@ -158,13 +158,13 @@ impl PartyLan {
             .map(drop)
     }
 
-    /// Whether the near switch forwards a group to the LAN gateway's port.
-    pub fn forwards_to_gateway(&self, group: IpAddr) -> Result<bool, LabError> {
+    /// Whether the near switch forwards a group to a port, such as the LAN gateway's `p-gateway`.
+    pub fn forwards_to(&self, port: &str, group: IpAddr) -> Result<bool, LabError> {
         let text = self.switch.run("bridge mdb show dev br0")?;
         let entry = |line: &str| {
             let words: Vec<&str> = line.split_whitespace().collect();
             let follows = |name: &str, value: &str| words.windows(2).any(|pair| pair == [name, value]);
-            follows("port", "p-gateway") && follows("grp", &group.to_string())
+            follows("port", port) && follows("grp", &group.to_string())
         };
         Ok(text.lines().any(entry))
     }
