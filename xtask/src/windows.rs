@@ -29,6 +29,7 @@ pub fn steps(steps: &mut Steps, filter: Option<&str>) {
         run(tests().arg("--no-run"))
     });
     steps.check("Windows: the window, built", || run(&mut window()));
+    steps.check("Windows: what installers are made with", setup::dist_packages);
     let wine = match Wine::prepare(&root().join("target")) {
         Ok(wine) => wine,
         Err(error) => {
