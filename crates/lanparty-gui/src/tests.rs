@@ -1,5 +1,6 @@
 //! Every screen as a picture and by clicks, without a window: egui draws in memory, [`raster`] turns that into pixels.
 
+mod keyboard;
 mod raster;
 
 use eframe::egui::{Theme, Vec2, accesskit::Role};
