@@ -8,6 +8,7 @@
 //! A plan is complete and ordered: applied from its first change to its last on a host without a TAP of ours, it brings the host
 //! to the goal. This is Linux's; [`windows`] has interface metrics, the network's category and the relay's own route in the same list.
 
+pub mod strays;
 pub mod windows;
 
 use std::{

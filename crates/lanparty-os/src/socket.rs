@@ -4,6 +4,7 @@
 //! another program sets up (`SO_BINDTODEVICE`, on Windows `IP_UNICAST_IF`; a route alone can be overridden by a more specific one). Buffers are
 //! large, because QUIC bursts are.
 
+pub mod broadcast;
 #[cfg(windows)]
 mod windows;
 

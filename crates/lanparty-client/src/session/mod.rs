@@ -5,6 +5,7 @@
 //! evening, the machine is put back last.
 
 mod player;
+mod strays;
 
 use std::{
     future::{Future, pending},
@@ -301,6 +302,11 @@ async fn play(
     stage.begun.send_replace(Some(Begun { entrance, remembered }));
     let story = tokio::spawn(tell_story(status.subscribe()));
     let running = tokio::spawn(endpoint.recorded_by(recorder).run());
+    // Elsewhere a route for broadcasts is enough.
+    let copies = (cfg!(windows) && party.adapter == AdapterKind::System).then(|| {
+        let (status, wanted) = (status.subscribe(), stage.lan_games.clone());
+        tokio::spawn(strays::copy(party.tap.clone(), status, wanted))
+    });
     let player = Player {
         tap: party.tap.clone(),
         mac,
@@ -322,6 +328,9 @@ async fn play(
     };
     let steered = player.steer().await;
     story.abort();
+    if let Some(copies) = copies {
+        copies.abort();
+    }
     end(running).await.and(steered)
 }
 

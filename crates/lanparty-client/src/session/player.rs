@@ -283,7 +283,7 @@ fn complain(result: Result<(), AdapterError>) {
 }
 
 /// Waits for what is there, or for ever.
-async fn maybe<F: Future>(future: Option<F>) -> F::Output {
+pub(super) async fn maybe<F: Future>(future: Option<F>) -> F::Output {
     match future {
         Some(future) => future.await,
         None => pending().await,
