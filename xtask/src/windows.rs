@@ -51,7 +51,7 @@ pub fn steps(steps: &mut Steps, filter: Option<&str>) {
     steps.check("Windows: nothing of Wine is left running", || Ok(wine.end()?));
 }
 
-/// Unoptimised, which builds in half the time and draws fast enough for the lab.
+/// Unoptimised: it draws fast enough for the lab.
 fn window() -> Command {
     let mut command = cargo(&["build", "--manifest-path", "crates/lanparty-gui/Cargo.toml"]);
     command
