@@ -3,7 +3,14 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
 
-use std::{env, fs, net::Ipv4Addr, path::PathBuf, process::Command, time::Duration};
+use std::{
+    env,
+    fs::{self, File},
+    net::Ipv4Addr,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
 
 use lanparty_testkit::{
     lab::{
@@ -45,6 +52,7 @@ fn the_windows_client_takes_a_lease_of_the_party_and_answers_its_pings() {
 #[test]
 fn the_service_manager_starts_the_service_and_stops_it_and_takes_it_off() {
     let windows = Windows::new();
+    let _session = windows.log_on();
     // What stands beside the order is what the service is started with.
     let install = || windows.run(&["--state-dir", SERVICE_STATE, "service", "install"]);
     let installed = install();
@@ -72,8 +80,11 @@ fn the_service_manager_starts_the_service_and_stops_it_and_takes_it_off() {
     let log = windows.service_log();
     assert_eq!(log.matches("ready for orders").count(), 2, "{log}");
     assert_eq!(log.matches("asks the service to stop").count(), 2, "{log}");
-    let started = net("start");
-    assert!(started.status.success(), "{started:?}");
+    // Wine takes a service for a running one until its process has gone.
+    wait_for("its next start", START_LIMIT, || {
+        net("start").status.success().then_some(())
+    })
+    .unwrap();
     assert_eq!(windows.service_phase().as_deref(), Some("idle"));
 
     let gone = windows.run(&["service", "uninstall"]);
@@ -134,6 +145,15 @@ impl Windows {
         address.split('/').next()?.parse().ok()
     }
 
+    /// Somebody who is there until this is dropped. Wine takes a machine without any program for one that is switched off, and ends its
+    /// services.
+    fn log_on(&self) -> Session {
+        let mut command = self.wine.command();
+        command.arg("cmd").stdin(Stdio::piped());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        Session(command.spawn().unwrap())
+    }
+
     /// The client, without a network of its own.
     fn run(&self, arguments: &[&str]) -> Output {
         self.output(&[&[self.program.to_str().unwrap()], arguments].concat())
@@ -142,17 +162,23 @@ impl Windows {
     /// A program of Windows.
     fn output(&self, words: &[&str]) -> Output {
         let limit = START_LIMIT.as_secs().to_string();
-        let output = Command::new("timeout")
+        // Into files, because services that are started and go on would hold a pipe open.
+        let [stdout, stderr] = ["stdout", "stderr"].map(|name| self.wine.drive().join(name));
+        let status = Command::new("timeout")
             .args(["--kill-after=5", &limit, LOADER])
             .args(words)
             .envs(self.wine.environment())
             .env_remove("DISPLAY")
-            .output()
+            .stdin(Stdio::null())
+            .stdout(File::create(&stdout).unwrap())
+            .stderr(File::create(&stderr).unwrap())
+            .status()
             .unwrap();
+        let read = |path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
         Output {
-            status: output.status,
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            status,
+            stdout: read(stdout),
+            stderr: read(stderr),
         }
     }
 
@@ -175,5 +201,16 @@ impl Windows {
             .chain(program)
             .chain(arguments.iter().map(|&word| word.to_owned()))
             .collect()
+    }
+}
+
+/// Ends when it hears nothing more.
+struct Session(Child);
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
