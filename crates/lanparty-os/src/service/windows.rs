@@ -24,7 +24,6 @@ use windows_service::{
 };
 use windows_sys::Win32::Foundation::{
     ERROR_SERVICE_ALREADY_RUNNING, ERROR_SERVICE_DOES_NOT_EXIST, ERROR_SERVICE_EXISTS,
-    ERROR_SERVICE_NOT_ACTIVE,
 };
 
 use super::{Asked, Managed, Registration, ServiceError};
@@ -80,13 +79,29 @@ pub(super) fn install(registration: &Registration) -> Result<Vec<ServiceError>, 
             .set_failure_actions_on_non_crash_failures(true)
             .map_err(of("have the service started again when it ends with an error")),
     ];
-    match service.start::<OsString>(&[]) {
-        Err(error) if !is(&error, ERROR_SERVICE_ALREADY_RUNNING) => {
-            return Err(of("start the service")(error));
-        }
-        Ok(()) | Err(_) => {}
-    }
+    start(&service)?;
     Ok(extras.into_iter().filter_map(Result::err).collect())
+}
+
+/// One that has stopped counts as a running one until its process has gone; it is started then.
+fn start(service: &Service) -> Result<(), ServiceError> {
+    const ATTEMPT: &str = "start the service";
+    let begun = Instant::now();
+    loop {
+        match service.start::<OsString>(&[]) {
+            Ok(()) => return Ok(()),
+            Err(error) if !is(&error, ERROR_SERVICE_ALREADY_RUNNING) => return Err(of(ATTEMPT)(error)),
+            Err(_) => {}
+        }
+        let state = service.query_status().map_err(of(ATTEMPT))?.current_state;
+        if matches!(state, ServiceState::Running | ServiceState::StartPending) {
+            return Ok(());
+        }
+        if begun.elapsed() > PATIENCE {
+            return Err(failed(ATTEMPT)(io::ErrorKind::TimedOut.into()));
+        }
+        thread::sleep(LOOK);
+    }
 }
 
 fn restarts() -> ServiceFailureActions {
@@ -126,8 +141,11 @@ fn stop(service: &Service) -> Result<(), ServiceError> {
         }
         // One that is being started takes no orders yet.
         if !is_asked && status.current_state == ServiceState::Running {
-            match service.stop() {
-                Err(error) if !is(&error, ERROR_SERVICE_NOT_ACTIVE) => return Err(of(ATTEMPT)(error)),
+            let asked = service.stop();
+            let now = service.query_status().map_err(of(ATTEMPT))?.current_state;
+            match asked {
+                // Some end before their answer is out, or have ended by themselves.
+                Err(error) if now == ServiceState::Running => return Err(of(ATTEMPT)(error)),
                 Ok(_) | Err(_) => is_asked = true,
             }
         }
