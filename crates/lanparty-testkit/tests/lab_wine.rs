@@ -140,10 +140,16 @@ impl Windows {
 
     /// Asked as a player would, by the client's own pipe.
     fn lease(&self, machine: &Machine, state: &str) -> Option<Ipv4Addr> {
+        let answer = format!("{state}/answer.json");
         let words = self.words(&["status", "--json", "--state-dir", &Wine::path(state)]);
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let output = machine.output(&words, STATUS_LIMIT).unwrap();
-        let status: Value = serde_json::from_str(&output.stdout).ok()?;
+        // Into a file: whichever program comes first starts Wine's servers, and they would hold a pipe open for ever.
+        let into_file = ["sh", "-c", r#"exec "$@" > "$0" 2> /dev/null"#, &answer];
+        let words: Vec<&str> = into_file
+            .into_iter()
+            .chain(words.iter().map(String::as_str))
+            .collect();
+        machine.output(&words, STATUS_LIMIT).unwrap();
+        let status: Value = serde_json::from_str(&fs::read_to_string(answer).ok()?).ok()?;
         let address = status["endpoint"]["dhcp"]["address"].as_str()?;
         address.split('/').next()?.parse().ok()
     }
