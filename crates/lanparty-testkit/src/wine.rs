@@ -7,10 +7,11 @@
 use std::{
     env,
     ffi::OsString,
-    fs, io,
+    fs,
+    io::{self, Read, Seek},
     ops::Deref,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -29,6 +30,8 @@ const SHIM_NAME: &str = "bcryptprimitives.dll";
 const REGISTRY: [&str; 3] = ["system.reg", "user.reg", "userdef.reg"];
 /// Written when a prefix is whole.
 const READY: &str = "lanparty-ready";
+/// The first start of a prefix takes 10 s, in seconds.
+const BOOT_LIMIT: &str = "300";
 /// A server ends by itself a moment after its last program; one that is to end now gets this long, twice.
 const END_LIMIT: Duration = Duration::from_secs(20);
 
@@ -77,7 +80,10 @@ impl Wine {
         // What an interrupted start has left is not whole.
         remove(&wine.prefix)?;
         fs::create_dir_all(&wine.prefix).map_err(failed("create", &wine.prefix))?;
-        run(wine.command().args(["wineboot", "--init"]))?;
+        run(Command::new("timeout")
+            .args(["--kill-after=5", BOOT_LIMIT, LOADER, "wineboot", "--init"])
+            .envs(wine.environment())
+            .env_remove("DISPLAY"))?;
         wine.end()?;
         let shim = wine.drive().join("windows/system32").join(SHIM_NAME);
         run(Command::new(COMPILER)
@@ -202,18 +208,30 @@ fn remove_leftovers(folder: &Path) {
 
 fn run(command: &mut Command) -> Result<(), LabError> {
     let words = format!("{command:?}");
-    let output = command.output().map_err(|source| LabError::Io {
+    let failed = |source: io::Error| LabError::Io {
         attempt: format!("run {words}: {source}"),
         source,
-    })?;
-    if output.status.success() {
+    };
+    // A file, because what Wine leaves running would hold a pipe open for ever.
+    let mut said = tempfile::tempfile().map_err(failed)?;
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(said.try_clone().map_err(failed)?)
+        .status()
+        .map_err(failed)?;
+    if status.success() {
         return Ok(());
     }
+    let mut output = String::new();
+    said.rewind()
+        .and_then(|()| said.read_to_string(&mut output))
+        .map_err(failed)?;
     Err(LabError::Command {
         machine: "this machine".to_owned(),
         command: words,
-        status: output.status.to_string(),
-        output: String::from_utf8_lossy(&output.stderr).into_owned(),
+        status: status.to_string(),
+        output,
     })
 }
 
